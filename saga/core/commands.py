@@ -1,0 +1,50 @@
+"""What a saga wants done: the only output of its code besides its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from saga.core.events import AskKind
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The saga waits for something: it becomes a row."""
+
+    position: int
+    """1, 2, 3, ... in the order of creation on the loop; of an undo, its forward step's."""
+    undo: bool
+    kind: AskKind
+    name: str
+    """Of the step, signal, approval or child saga; "sleep" for a timer."""
+    queue: str | None
+    """A step's, an undo's or a child saga's queue."""
+    args: str
+    """JSON: the arguments by parameter name; an approval's details; a child's
+    `{"version", "input"}`; `{}` for a timer or a signal."""
+    due: float | None
+    """Epoch seconds: when the timer fires, or the deadline of a signal or an approval."""
+    compensation: str | None
+    """The name of the step's compensation."""
+    after: int
+    """The number of the last event applied when this was asked; 0 at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The code no longer waits for it: its task or timer was cancelled, or the body has ended."""
+
+    position: int
+    undo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Consume:
+    """The wait for a signal at `position` is satisfied by the event of that number."""
+
+    position: int
+    event: int
+
+
+Command: TypeAlias = Ask | Drop | Consume

@@ -1,0 +1,185 @@
+"""`@step` and `@saga`: a function becomes a definition and is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from saga.core.definitions import OnUnknown, SagaDefinition, StepDefinition
+from saga.core.options import (
+    caller_types,
+    is_task,
+    name_of_task,
+    place_of,
+    refuse_unknown,
+)
+from saga.core.registry import registry
+from saga.core.retry import Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+_STEP_OPTIONS = (
+    "name",
+    "queue",
+    "retry",
+    "timeout",
+    "read_only",
+    "pivot",
+    "transactional",
+    "irreversible",
+    "on_unknown",
+    "compensation",
+)
+_SAGA_OPTIONS = ("name", "version", "queue")
+
+
+class TaskLike(Protocol[P, R_co]):
+    """A Celery task, or whatever else has its `name` and `run`."""
+
+    name: str
+
+    @property
+    def run(self) -> Callable[P, R_co]: ...
+
+
+class StepDecorator(Protocol):
+    """What `@step(...)` with options returns."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> StepDefinition[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> StepDefinition[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any: ...
+
+
+class SagaDecorator(Protocol):
+    """What `@saga(...)` with options returns."""
+
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> SagaDefinition[P, R]: ...
+
+
+@overload
+def step(
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    read_only: bool = False,
+    pivot: bool = False,
+    transactional: bool = False,
+    irreversible: bool = False,
+    on_unknown: OnUnknown = "retry",
+    compensation: Any = None,
+) -> StepDecorator: ...
+@overload
+def step(
+    function: Callable[P, Coroutine[Any, Any, R]],
+    /,
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    read_only: bool = False,
+    pivot: bool = False,
+    transactional: bool = False,
+    irreversible: bool = False,
+    on_unknown: OnUnknown = "retry",
+    compensation: Any = None,
+) -> StepDefinition[P, R]: ...
+@overload
+def step(
+    task: TaskLike[P, R],
+    /,
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    read_only: bool = False,
+    pivot: bool = False,
+    transactional: bool = False,
+    irreversible: bool = False,
+    on_unknown: OnUnknown = "retry",
+    compensation: Any = None,
+) -> StepDefinition[P, R]: ...
+@overload
+def step(
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    read_only: bool = False,
+    pivot: bool = False,
+    transactional: bool = False,
+    irreversible: bool = False,
+    on_unknown: OnUnknown = "retry",
+    compensation: Any = None,
+) -> StepDefinition[P, R]: ...
+def step(target: Any = None, /, **options: Any) -> Any:
+    """Make a function (`def` or `async def`), or an existing Celery task, a step.
+
+    Options: `name` (default: the function's), `queue`, `retry`, `timeout` (of one attempt),
+    `read_only` (no effect, so nothing to undo), `pivot` (past it the saga only goes forward),
+    `transactional` (it commits through `current().connection`), `irreversible` (it cannot be
+    undone, and that is known: no warning), `on_unknown` (`"retry"` with the same idempotency key,
+    or `"ask"` a person), `compensation` (a function, a step or a Celery task; see also
+    `@the_step.compensation`). A Celery task stays as it is and its `run` is called.
+    """
+    namespace = caller_types(1)
+    refuse_unknown(options, _STEP_OPTIONS, "a step")
+
+    def define(target: Any) -> StepDefinition[..., Any]:
+        return _define_step(target, dict(options), namespace)
+
+    return define if target is None else define(target)
+
+
+@overload
+def saga(*, name: str | None = None, version: int = 1, queue: str = "sagas") -> SagaDecorator: ...
+@overload
+def saga(function: Callable[P, Coroutine[Any, Any, R]], /) -> SagaDefinition[P, R]: ...
+def saga(function: Any = None, /, **options: Any) -> Any:
+    """Make an `async def` function a saga.
+
+    Options: `name` (default: the function's), `version` (raise it when running sagas could not
+    follow the new code), `queue` (where it is advanced when no worker at hand holds its code).
+    """
+    namespace = caller_types(1)
+
+    refuse_unknown(options, _SAGA_OPTIONS, "a saga")
+
+    def define(function: Any) -> SagaDefinition[..., Any]:
+        made: SagaDefinition[..., Any] = SagaDefinition(function, namespace=namespace, **options)
+        registry.add_saga(made)
+        return made
+
+    return define if function is None else define(function)
+
+
+def _define_step(target: Any, options: dict[str, Any], namespace: Any) -> StepDefinition[..., Any]:
+    compensation = options.pop("compensation", None)
+    function, place = target, None
+    if is_task(target):
+        function, place = target.run, place_of(target.run)
+        options["name"] = options.get("name") or name_of_task(target.name)
+        options["queue"] = options.get("queue") or getattr(target, "queue", None)
+    options["queue"] = options.get("queue") or "default"
+    made: StepDefinition[..., Any] = StepDefinition(
+        function, namespace=namespace, place=place, **options
+    )
+    if compensation is not None:
+        made.compensation(compensation)
+    registry.add_step(made)
+    return made

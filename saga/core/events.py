@@ -1,0 +1,46 @@
+"""What the journal tells a saga: its only input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EventKind = Literal["settled", "signal"]
+Outcome = Literal["succeeded", "failed", "cancelled", "skipped", "blocked"]
+"""How something settled. `skipped`: a person decided that it will not be done; `blocked`: a person
+has to decide, which settles an undo for its scope and nothing else."""
+AskKind = Literal["step", "timer", "signal", "approval", "child"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a saga's journal that its code can see."""
+
+    number: int
+    """1, 2, 3, ... without gaps in each saga: the order in which the code sees them."""
+    at: float
+    """The database's clock, epoch seconds; it becomes the loop's time."""
+    kind: EventKind
+    position: int = 0
+    """Of what settled; 0 for a signal."""
+    undo: bool = False
+    """An undo that a scope asked for has settled."""
+    state: Outcome = "succeeded"
+    payload: str | None = None
+    """JSON. The result; or the error object `{"type", "message", "details"?, "in_doubt"?}`; or the
+    signal's payload; or the approval `{"approved", "by"?, "reason"?, "timed_out"?}`. It must be
+    the same text each time that it is read: the code sees the order of an object's keys."""
+    name: str = ""
+    """The signal's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A command that the journal already holds."""
+
+    position: int
+    undo: bool
+    kind: AskKind
+    name: str
+    over: bool = False
+    """It is settled, dropped or consumed: no Drop or Consume of it is due any more."""

@@ -1,0 +1,117 @@
+"""When to try a step again: a value and two pure functions of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+from saga.core.options import checked_time
+from saga.errors import DefinitionError, Permanent, Unknown
+
+Verdict = Literal["retry", "fail", "unknown"]
+Exceptions = tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how fast a step is tried again, and which errors count as what.
+
+    The first delay is `first`, each further one `factor` times longer, up to `maximum`; then each
+    is made longer or shorter by chance, by the share `jitter` at most, the longest ones, too. A
+    single class of errors may stand for a tuple of one. An error is `unknown_on` before it is
+    `give_up_on` before it is `retry_on`; one that is none of them fails the step.
+    """
+
+    max_attempts: int = 5
+    first: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    maximum: timedelta = timedelta(minutes=5)
+    jitter: float = 0.2
+    retry_on: Exceptions = (Exception,)
+    give_up_on: Exceptions = ()
+    unknown_on: Exceptions = (
+        TimeoutError,
+        ConnectionResetError,
+        ConnectionAbortedError,
+        BrokenPipeError,
+        EOFError,
+    )
+
+    def __post_init__(self) -> None:
+        for field in ("retry_on", "give_up_on", "unknown_on"):
+            object.__setattr__(self, field, _classes(getattr(self, field), f"Retry: {field}"))
+        for field in ("first", "maximum"):
+            checked_time(getattr(self, field), f"Retry: {field}")
+        for field, of_type, wanted in _NUMBERS:
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, of_type):
+                raise DefinitionError(f"Retry: {field} is {wanted}, not {value!r}")
+        wrong = (
+            (not 1 <= self.max_attempts < 2**31, "max_attempts must be 1 or more"),
+            (self.first < timedelta(0), "first must not be negative"),
+            (self.maximum < timedelta(0), "maximum must not be negative"),
+            (not 1.0 <= self.factor < float("inf"), "factor must be 1 or more"),
+            (not 0.0 <= self.jitter <= 1.0, "jitter must be between 0 and 1"),
+        )
+        for is_wrong, text in wrong:
+            if is_wrong:
+                raise DefinitionError(f"Retry: {text}")
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after attempt number `attempt` (1 or more); `chance` is in [0, 1)."""
+        limit = self.maximum.total_seconds()
+        try:
+            wanted = self.first.total_seconds() * self.factor ** (max(attempt, 1) - 1)
+        except OverflowError:
+            wanted = limit
+        return min(wanted, limit) * (1.0 + self.jitter * (2.0 * chance - 1.0))
+
+    def classify(self, exc: BaseException) -> Verdict:
+        """What an exception of the step means, whatever the number of attempts so far."""
+        if isinstance(exc, (Unknown, *self.unknown_on)):
+            return "unknown"
+        if isinstance(exc, (Permanent, *self.give_up_on)):
+            return "fail"
+        return "retry" if isinstance(exc, self.retry_on) else "fail"
+
+    def pause(self, exc: BaseException | None, attempt: int, chance: float) -> float:
+        """Like `delay`, but an exception's own `retry_after` (seconds) comes first.
+
+        A value that is no number of seconds is ignored, and none beyond an hour (or `maximum`, if
+        that is longer) is believed.
+        """
+        try:
+            wanted = getattr(exc, "retry_after", None)
+        except Exception:  # a property of the user's
+            wanted = None
+        if isinstance(wanted, (int, float)) and 0 <= wanted < float("inf"):
+            return min(float(wanted), max(self.maximum.total_seconds(), 3600.0))
+        return self.delay(attempt, chance)
+
+
+def checked_retry(retry: Retry | None, name: str) -> Retry | None:
+    """The Retry of a declaration."""
+    if retry is None or isinstance(retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return retry
+    raise DefinitionError(f"{name}: retry is a Retry, like Retry(max_attempts=3), not {retry!r}")
+
+
+_NUMBERS: tuple[tuple[str, Any, str], ...] = (
+    ("max_attempts", int, "a whole number"),
+    ("factor", (int, float), "a number"),
+    ("jitter", (int, float), "a number"),
+)
+
+
+def _classes(given: Any, field: str) -> Exceptions:
+    """A class, or several, as a tuple."""
+    several: tuple[Any, ...] = (given,)
+    if isinstance(given, (tuple, list)):
+        several = tuple(cast("tuple[Any, ...]", given))
+    for each in several:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise DefinitionError(
+                f"{field} is a tuple of exception classes, like (ValueError,), not {given!r}"
+            )
+    return several

@@ -1,0 +1,39 @@
+"""A step as decisions see it."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+
+class StepKey(NamedTuple):
+    """A step, or the compensation of that step."""
+
+    saga_id: UUID
+    position: int
+    undo: bool
+
+
+class StepRow(NamedTuple):
+    """A step with everything that undoing it needs. Payloads are JSON text."""
+
+    saga_id: UUID
+    position: int
+    undo: bool
+    kind: str
+    name: str
+    queue: str | None
+    state: str
+    args: str
+    result: str | None
+    error: str | None
+    compensation: str | None
+    undo_queue: str | None
+    pivot: bool
+    in_doubt: bool
+    after: int
+    event: int | None
+    attempt: int
+    read_only: bool = False
+
+    @property
+    def key(self) -> StepKey:
+        return StepKey(self.saga_id, self.position, self.undo)

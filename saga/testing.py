@@ -1,0 +1,11 @@
+"""For the tests of those who write sagas: run one without any infrastructure.
+
+::
+
+    with answering(refund=True):
+        assert asyncio.run(resolve_issue("ada", "where is my card?"))
+"""
+
+from saga.core.stubs import answering
+
+__all__ = ["answering"]

@@ -1,0 +1,46 @@
+"""An exception becomes JSON that can be stored, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from saga.core import failures
+from saga.errors import StepFailed
+
+
+class Rude(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("a\0b\ud800"), "a\ufffdb\ufffd"),
+        (ValueError("x" * 10_000), "x" * 4000 + "..."),
+        (ValueError(), ""),
+        (Rude(), "(its message cannot be shown)"),
+    ],
+)
+def test_messages(error: Exception, message: str) -> None:
+    assert json.loads(failures.describe(error)) == {
+        "type": type(error).__name__,
+        "message": message,
+    }
+
+
+def test_the_first_step_that_failed_is_named() -> None:
+    step = StepFailed("charge", "Declined", "no money", {"code": 7}, position=4)
+    named = {"step": 4, "name": "charge"}
+    assert json.loads(failures.verdict(step)) == {
+        "type": "Declined",
+        "message": "no money",
+        **named,
+    }
+    group = ExceptionGroup("two", [ValueError(), ExceptionGroup("inner", [step])])
+    told = json.loads(failures.verdict(group))
+    assert told["type"] == "ExceptionGroup"
+    assert told | named == told
+    assert "step" not in json.loads(failures.verdict(ValueError()))

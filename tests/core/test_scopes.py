@@ -1,0 +1,365 @@
+"""A scope undoes its own steps, in reverse, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from saga.core.commands import Ask
+from saga.core.decorators import saga, step
+from saga.core.definitions import StepDefinition
+from saga.core.scopes import scope
+from saga.errors import StepFailed
+from tests.core.world import World, names
+
+Step = StepDefinition[[int], int | None]
+
+
+def _make(name: str, *, undoable: bool = True, pivot: bool = False) -> Step:
+    def function(number: int) -> int | None:
+        raise NotImplementedError
+
+    made = step(name=name, pivot=pivot, queue=f"of {name}")(function)
+    if undoable:
+
+        @made.compensation(name=f"un{name}")
+        def undo(result: int | None, number: int) -> None:  # pyright: ignore[reportUnusedFunction]
+            raise NotImplementedError
+
+    return made
+
+
+@pytest.fixture
+def a() -> Step:
+    return _make("a")
+
+
+@pytest.fixture
+def b() -> Step:
+    return _make("b")
+
+
+@pytest.fixture
+def plain() -> Step:
+    return _make("plain", undoable=False)
+
+
+def test_in_reverse_order_before_the_exception_goes_on(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> str:
+        await a(0)
+        try:
+            async with scope():
+                await a(1)
+                await plain(2)
+                await b(3)
+                await plain(4)
+        except StepFailed as exc:
+            return f"after {exc.step}"
+        return "not reached"
+
+    with World(body) as world:
+        for position in range(1, 5):
+            world.succeed(position, position)
+        world.fail(5)
+        assert names(world.last) == ["undo unb"]
+        ask = world.find("undo unb").ask
+        assert (ask.position, ask.args, ask.queue) == (4, '{"number":3}', "of b")
+        assert world.is_waiting
+        world.succeed("undo unb")
+        assert names(world.last) == ["undo una"]
+        assert world.find("undo una").ask.position == 2
+        world.succeed("undo una")
+        assert world.result == "after plain"
+        world.check_replays()
+        world.check_batches(range(len(world.events)))
+
+
+def test_together_what_overlapped(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+
+            async def two() -> None:
+                await a(10)
+                await a(11)
+
+            await asyncio.gather(two(), b(20))
+            await plain(0)
+
+    with World(body) as world:
+        for position in (1, 2, 3):
+            world.succeed(position)
+        world.fail(4)
+        assert [ask.args for ask in world.last if isinstance(ask, Ask)] == [
+            '{"number":11}',
+            '{"number":20}',
+        ]
+        world.succeed("undo una")
+        assert world.last == (), "a(10) was over before a(11) began"
+        world.succeed("undo unb")
+        assert [ask.args for ask in world.last if isinstance(ask, Ask)] == ['{"number":10}']
+        world.succeed("undo una")
+        assert world.error["name"] == "plain"
+        world.check_replays()
+
+
+def test_only_what_may_have_happened(a: Step, b: Step) -> None:
+    @saga
+    async def body() -> list[Any]:
+        try:
+            async with scope():
+                return list(await asyncio.gather(a(1), a(2), a(3), b(4)))
+        except StepFailed as exc:
+            return [exc.message]
+
+    with World(body) as world:
+        world.fail(1, message="certain")
+        assert world.is_waiting, "what is on its way decides what there is to undo"
+        world.fail(2, in_doubt=True)
+        world.settle(world.find(3), "cancelled", None)
+        assert not [told for told in world.asked if told.startswith("undo")]
+        world.succeed(4, 1)
+        assert sorted(names(world.last)) == ["undo una", "undo unb"]
+        assert {row.ask.position for row in world.rows.values() if row.ask.undo} == {2, 4}
+        world.succeed("undo una")
+        world.succeed("undo unb")
+        assert world.result == ["certain"]
+        world.check_replays()
+
+
+def test_what_was_dropped_on_its_way_is_undone_once_it_has_ended(a: Step, b: Step) -> None:
+    @saga
+    async def body() -> str:
+        try:
+            async with scope(), asyncio.TaskGroup() as group:
+                group.create_task(a(1))
+                group.create_task(b(2))
+                group.create_task(b(3))
+        except ExceptionGroup:
+            return "undone"
+        return "not reached"
+
+    with World(body) as world:
+        world.fail(1)
+        assert names(world.last) == ["drop 2", "drop 3"]
+        assert world.is_waiting
+        world.settle(world.rows[3, False], "cancelled", None)
+        world.settle(world.rows[2, False], "succeeded", "5")
+        assert names(world.last) == ["undo unb"]
+        world.succeed("undo unb")
+        assert world.result == "undone"
+        world.check_replays()
+
+
+def test_an_undo_that_fails_does_not_stop_the_others(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            await a(1)
+            await b(2)
+            await plain(3)
+
+    with World(body) as world:
+        world.succeed(1)
+        world.succeed(2)
+        world.fail(3)
+        world.settle(world.find("undo unb"), "blocked", None)
+        world.settle(world.find("undo una"), "failed", None)
+        assert world.error["name"] == "plain"
+        world.check_replays()
+
+
+def test_nested(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            async with scope():
+                await a(1)
+            try:
+                async with scope():
+                    await b(2)
+                    await plain(3)
+            except StepFailed:
+                pass
+            await plain(4)
+
+    with World(body) as world:
+        world.succeed(1)
+        world.succeed(2)
+        world.fail(3)
+        assert names(world.last) == ["undo unb"]
+        world.succeed("undo unb")
+        world.fail(4)
+        assert names(world.last) == ["undo una"], "b is undone already"
+        world.succeed("undo una")
+        assert world.error["step"] == 4
+        world.check_replays()
+
+
+def test_a_block_that_ends_well_undoes_nothing(a: Step, plain: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            await a(1)
+        await plain(2)
+
+    with World(body) as world:
+        world.succeed(1)
+        world.fail(2)
+        assert world.asked == ["step a", "step plain"]
+
+
+def test_nothing_from_before_a_pivot(a: Step, b: Step, plain: Step) -> None:
+    past = _make("past", undoable=False, pivot=True)
+
+    @saga
+    async def body() -> None:
+        async with scope():
+            await a(1)
+            await past(2)
+            await b(3)
+            await plain(4)
+
+    with World(body) as world:
+        for position in (1, 2, 3):
+            world.succeed(position)
+        world.fail(4)
+        assert names(world.last) == ["undo unb"]
+        world.succeed("undo unb")
+        assert world.error["step"] == 4
+
+
+def test_it_is_shielded_from_cancellation(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> str:
+        try:
+            async with asyncio.timeout(60):
+                async with scope():
+                    await a(1)
+                    await b(2)
+                    await plain(3)
+        except TimeoutError:
+            return "late, but undone"
+        return "not reached"
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.succeed("step b")
+        world.fail("step plain")
+        world.fire()
+        assert world.waits_for == ["undo unb"]
+        world.succeed("undo unb")
+        world.succeed("undo una")
+        assert world.result == "late, but undone"
+        world.check_replays()
+
+
+def test_a_cancellation_that_leaves_it_undoes_too(a: Step) -> None:
+    @saga
+    async def body() -> str:
+        async def job() -> None:
+            async with scope():
+                await a(1)
+                await asyncio.sleep(1000)
+
+        task = asyncio.create_task(job())
+        await asyncio.sleep(10)
+        task.cancel()
+        await asyncio.wait([task])
+        return str(task.cancelled())
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.fire()
+        assert "undo una" in names(world.last)
+        world.succeed("undo una")
+        assert world.result == "True"
+
+
+def test_an_undo_goes_on_when_the_body_ends(a: Step, plain: Step) -> None:
+    @saga
+    async def body() -> str:
+        async def job() -> None:
+            async with scope():
+                await a(1)
+                await plain(2)
+
+        task = asyncio.create_task(job())
+        await asyncio.sleep(100)
+        return f"done {task.done()}"
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.fire()
+        assert world.is_waiting
+        world.settle(world.rows[3, False], "cancelled", None)
+        world.succeed("undo una")
+        assert world.result == "done False"
+        world.check_replays()
+
+
+def test_a_task_that_outlives_its_scope_belongs_to_the_outer_one(a: Step, plain: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            async with scope():
+
+                async def job() -> None:
+                    await asyncio.sleep(5)
+                    await a(1)
+
+                task = asyncio.create_task(job())
+            await task
+            await plain(2)
+
+    with World(body) as world:
+        world.fire()
+        world.succeed("step a")
+        world.fail("step plain")
+        assert names(world.last) == ["undo una"]
+        world.succeed("undo una")
+        assert world.error["name"] == "plain"
+
+
+def test_an_own_exception_undoes_too(a: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            await a(1)
+            raise LookupError("mine")
+
+    with World(body) as world:
+        world.succeed(1)
+        world.succeed("undo una")
+        assert world.error == {"type": "LookupError", "message": "mine"}
+
+
+def test_many_steps_are_undone_one_by_one(a: Step) -> None:
+    @saga
+    async def body() -> None:
+        async with scope():
+            for number in range(300):
+                await a(number)
+            raise LookupError
+
+    with World(body) as world:
+        for position in range(1, 301):
+            world.succeed(position)
+        order: list[int] = []
+        while world.is_waiting:
+            row = world.find("undo una")
+            order.append(row.ask.position)
+            world.succeed("undo una")
+        assert order == list(range(300, 0, -1))
+
+
+def test_outside_a_saga_it_does_nothing(a: Step) -> None:
+    async def main() -> None:
+        async with scope():
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        asyncio.run(main())
