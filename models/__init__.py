@@ -1,0 +1,26 @@
+"""The tables, in a Postgres schema of their own (`saga`)."""
+
+from saga.models.base import SCHEMA, metadata
+from saga.models.delivery import delivery
+from saga.models.history import history
+from saga.models.operations import audit, definition, step_type
+from saga.models.saga import saga
+from saga.models.signal import signal
+from saga.models.step import step
+from saga.models.token import token
+from saga.models.worker import worker
+
+__all__ = [
+    "SCHEMA",
+    "audit",
+    "definition",
+    "delivery",
+    "history",
+    "metadata",
+    "saga",
+    "signal",
+    "step",
+    "step_type",
+    "token",
+    "worker",
+]

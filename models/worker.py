@@ -1,0 +1,21 @@
+"""Worker processes and their lease, renewed for all their steps in one statement."""
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from saga.models.base import metadata
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, comment="host:pid"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("queues", ARRAY(Text), nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True), comment="stopped, or taken for dead"),
+    Column("ended_why", Text),
+)
