@@ -1,0 +1,1 @@
+"""All SQL, and the rows it takes and gives."""

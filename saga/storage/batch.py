@@ -1,0 +1,111 @@
+"""Landings as the JSON text that the statement `LAND` takes."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from saga.storage.rows import Landing, NewStep, Settled
+
+
+def batch_of(landings: Sequence[Landing]) -> str:
+    """All rows of all landings, by kind; each row says whose it is."""
+    rows: dict[str, list[dict[str, Any]]] = {
+        "landings": [],
+        "settled": [],
+        "asked": [],
+        "notes": [],
+    }
+    for landing in landings:
+        owner = str(landing.saga_id)
+        rows["landings"].append(_landing(owner, landing))
+        rows["settled"] += [_settled(owner, settled) for settled in landing.settled]
+        rows["asked"] += [_asked(owner, asked) for asked in landing.asked]
+        rows["notes"] += _notes(owner, landing)
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def _landing(owner: str, landing: Landing) -> dict[str, Any]:
+    return {
+        "id": owner,
+        "seen_events": landing.seen.events,
+        "seen_applied": landing.seen.applied,
+        "seen_fence": landing.seen.fence,
+        "new_events": landing.new_events,
+        "transitions": landing.transitions,
+        "status": landing.status,
+        "result": landing.result,
+        "error": landing.error,
+        "exposed": landing.exposed,
+        "undo_cause": landing.undo_cause,
+        "note": landing.note,
+        "due_in": landing.due_in,
+    }
+
+
+def _settled(owner: str, settled: Settled) -> dict[str, Any]:
+    return {
+        "id": owner,
+        "position": settled.position,
+        "undo": settled.undo,
+        "state": settled.state,
+        "result": settled.result,
+        "error": settled.error,
+        "in_doubt": settled.in_doubt,
+        "event": settled.event,
+        "at": settled.at,
+    }
+
+
+def _asked(owner: str, asked: NewStep) -> dict[str, Any]:
+    return {
+        "id": owner,
+        "position": asked.position,
+        "undo": asked.undo,
+        "kind": asked.kind,
+        "name": asked.name,
+        "queue": asked.queue,
+        "state": asked.state,
+        "args": asked.args,
+        "compensation": asked.compensation,
+        "undo_queue": asked.undo_queue,
+        "pivot": asked.pivot,
+        "read_only": asked.read_only,
+        "after": asked.after,
+        "due": asked.due,
+        "due_in": asked.due_in,
+    }
+
+
+def _notes(owner: str, landing: Landing) -> Iterable[dict[str, Any]]:
+    """The history of a landing, numbered from one in the order in which it happened."""
+    number = 0
+    for settled in landing.settled:
+        number += 1
+        yield {
+            "id": owner,
+            "number": number,
+            "position": settled.position,
+            "undo": settled.undo,
+            "before": settled.before,
+            "after": settled.state,
+            "attempt": settled.attempt,
+            "reason": settled.reason,
+        }
+    for asked in landing.asked:
+        number += 1
+        yield {
+            "id": owner,
+            "number": number,
+            "position": asked.position,
+            "undo": asked.undo,
+            "after": asked.state,
+            "attempt": 1 if asked.state == "running" else None,
+        }
+    if landing.status is not None:
+        yield {
+            "id": owner,
+            "number": number + 1,
+            "before": landing.before,
+            "after": landing.status,
+            "reason": landing.note,
+        }

@@ -1,0 +1,33 @@
+"""Statements on the caller's connection: psycopg's, or SQLAlchemy's Connection or Session."""
+
+from typing import Any, cast
+
+import psycopg
+
+from saga.errors import InvalidInput
+from saga.storage.starts import Executor
+
+
+def executor(connection: Any) -> Executor:
+    """Runs statements inside the caller's transaction, which the caller commits."""
+    raw = _raw(connection)
+
+    def execute(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return raw.execute(sql, parameters).fetchall()
+
+    return execute
+
+
+def _raw(connection: Any) -> Any:
+    if isinstance(connection, psycopg.Connection):
+        return cast("Any", connection)
+    if callable(getattr(connection, "connection", None)):  # a Session of SQLAlchemy
+        connection = connection.connection()
+    inner = getattr(connection, "connection", None)  # a Connection of SQLAlchemy
+    driver = getattr(inner, "driver_connection", None)
+    if isinstance(driver, psycopg.Connection):
+        return cast("Any", driver)
+    raise InvalidInput(
+        f"connection: a psycopg.Connection or a SQLAlchemy Connection or Session on psycopg 3, "
+        f"not {type(connection).__name__}"
+    )

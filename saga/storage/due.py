@@ -1,0 +1,125 @@
+"""What is due: retries, timers, deadlines, lost wake-ups. One index each for steps and sagas."""
+
+from typing import LiteralString, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from saga.core.rows import StepKey
+from saga.storage.horizon import HORIZON, LONGEST
+
+
+class DueStep(NamedTuple):
+    """A step whose time has come, whatever its state. `wakes` as for a saga."""
+
+    saga_id: UUID
+    position: int
+    undo: bool
+    kind: str
+    name: str
+    queue: str | None
+    state: str
+    attempt: int
+    saga_queue: str
+    wakes: int = 0
+
+    @property
+    def key(self) -> StepKey:
+        return StepKey(self.saga_id, self.position, self.undo)
+
+
+class DueSaga(NamedTuple):
+    """A saga whose time has come. `wakes`: how often it has been looked at in vain; below zero:
+    nobody has sent the wake-up for its news yet.
+    """
+
+    id: UUID
+    queue: str
+    wakes: int
+
+
+class Outlook(NamedTuple):
+    """Seconds until the next step, saga and callback are due; None: nothing is planned."""
+
+    step: float | None
+    saga: float | None
+    callback: float | None
+
+
+_STEPS = """
+SELECT t.saga_id, t.position, t.undo, t.kind, t.name, t.queue, t.state, t.attempt, s.queue,
+       t.wakes
+  FROM saga.step t JOIN saga.saga s ON s.id = t.saga_id
+ WHERE t.due_at <= now() ORDER BY t.due_at LIMIT %(most)s
+"""
+_SAGAS = """
+SELECT id, queue, wakes FROM saga.saga WHERE due_at <= now() ORDER BY due_at LIMIT %(most)s
+"""
+_OUTLOOK = """
+SELECT extract(epoch FROM (SELECT min(due_at) FROM saga.step WHERE due_at IS NOT NULL) - now())::float8,
+       extract(epoch FROM (SELECT min(due_at) FROM saga.saga WHERE due_at IS NOT NULL) - now())::float8,
+       extract(epoch FROM (SELECT min(due_at) FROM saga.delivery WHERE due_at IS NOT NULL) - now())::float8
+"""
+# Each time in vain doubles the patience.
+_POSTPONE_STEPS: LiteralString = f"""
+UPDATE saga.step t
+   SET wakes = t.wakes + 1, due_at = now() + make_interval(secs => least({LONGEST}, 2 * 2 ^ greatest(0, least(t.wakes, 10))))
+  FROM (SELECT w.saga_id, w.position, w.undo
+          FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[]) AS a(id, position, undo)
+          JOIN saga.step w ON w.saga_id = a.id AND w.position = a.position AND w.undo = a.undo
+         WHERE w.state IN ('ready', 'unknown', 'waiting') AND w.due_at <= now()
+           FOR UPDATE OF w SKIP LOCKED) k
+ WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
+"""  # noqa: S608 - constants
+_POSTPONE_SAGAS: LiteralString = f"""
+UPDATE saga.saga
+   SET wakes = wakes + 1, due_at = now() + make_interval(secs => least({LONGEST}, 2 * 2 ^ greatest(0, least(wakes, 10))))
+ WHERE id IN (SELECT id FROM saga.saga WHERE id = ANY(%(id)s::uuid[]) AND due_at <= now()
+              ORDER BY id FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608 - constants
+# Below zero: not sent yet, whatever the number of messages that wait in the broker by then.
+_EXPEDITE_STEPS: LiteralString = f"""
+UPDATE saga.step t SET due_at = now(), wakes = -1
+  FROM (SELECT saga_id, position, undo FROM saga.step
+         WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN ('ready', 'unknown')
+           FOR UPDATE SKIP LOCKED) k
+ WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
+"""  # noqa: S608 - constants
+_EXPEDITE_SAGAS: LiteralString = f"""
+UPDATE saga.saga SET due_at = now(), wakes = -1
+ WHERE id IN (SELECT id FROM saga.saga
+               WHERE due_at > now() AND due_at < now() + {HORIZON}
+               ORDER BY id FOR UPDATE SKIP LOCKED)
+"""  # noqa: S608 - constants
+
+
+def steps(connection: psycopg.Connection, most: int) -> list[DueStep]:
+    """The steps that are due, longest first."""
+    return [DueStep(*row) for row in connection.execute(_STEPS, {"most": most})]
+
+
+def sagas(connection: psycopg.Connection, most: int) -> list[DueSaga]:
+    """The sagas that are due, longest first."""
+    return [DueSaga(*row) for row in connection.execute(_SAGAS, {"most": most})]
+
+
+def outlook(connection: psycopg.Connection) -> Outlook:
+    """When something is due next."""
+    return Outlook(*connection.execute(_OUTLOOK).fetchone() or (None, None, None))
+
+
+def postpone_steps(connection: psycopg.Connection, keys: list[StepKey]) -> None:
+    """Their wake-ups are on the way (again): looks at them later."""
+    columns: tuple[list[object], ...] = tuple(map(list, zip(*keys, strict=True)))
+    connection.execute(_POSTPONE_STEPS, dict(zip(("id", "position", "undo"), columns, strict=True)))
+
+
+def postpone_sagas(connection: psycopg.Connection, ids: list[UUID]) -> None:
+    """The same for sagas."""
+    connection.execute(_POSTPONE_SAGAS, {"id": ids})
+
+
+def expedite(connection: psycopg.Connection) -> None:
+    """The broker has lost everything: what waits for a wake-up is due at once."""
+    connection.execute(_EXPEDITE_STEPS)
+    connection.execute(_EXPEDITE_SAGAS)

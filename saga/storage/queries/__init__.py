@@ -1,0 +1,55 @@
+"""Reads for people: the command line, the HTTP API. None of it writes or is on the hot path.
+
+Each function takes a connection of `snapshot`, so that what several of them return fits together.
+"""
+
+from saga.storage.queries.approvals import Approval, ApprovalFilter, approvals
+from saga.storage.queries.audit import AuditRow, audit
+from saga.storage.queries.backlog import Backlog, backlog
+from saga.storage.queries.blocked import BlockedItem, blocked
+from saga.storage.queries.callbacks import CallbackFilter, CallbackRow, callbacks
+from saga.storage.queries.detail import SagaDetail, StepDetail, detail
+from saga.storage.queries.effects import Effect, EffectFilter, effects
+from saga.storage.queries.history import Attempt, Transition, history
+from saga.storage.queries.identity import announced_input, find_saga, known_sagas
+from saga.storage.queries.listing import SagaFilter, SagaRow, list_sagas
+from saga.storage.queries.page import Cursor, Page
+from saga.storage.queries.snapshot import reader, shown_url, snapshot
+from saga.storage.queries.workers import WorkerRow, workers
+
+__all__ = [
+    "Approval",
+    "ApprovalFilter",
+    "Attempt",
+    "AuditRow",
+    "Backlog",
+    "BlockedItem",
+    "CallbackFilter",
+    "CallbackRow",
+    "Cursor",
+    "Effect",
+    "EffectFilter",
+    "Page",
+    "SagaDetail",
+    "SagaFilter",
+    "SagaRow",
+    "StepDetail",
+    "Transition",
+    "WorkerRow",
+    "announced_input",
+    "approvals",
+    "audit",
+    "backlog",
+    "blocked",
+    "callbacks",
+    "detail",
+    "effects",
+    "find_saga",
+    "history",
+    "known_sagas",
+    "list_sagas",
+    "reader",
+    "shown_url",
+    "snapshot",
+    "workers",
+]

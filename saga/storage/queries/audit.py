@@ -1,0 +1,49 @@
+"""What people and services did, newest first."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from saga.models import audit as audit_table
+from saga.storage.queries.page import limited
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An action. `refused`: why nothing was changed; None if it was done."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    saga_id: UUID | None
+    position: int | None
+    reason: str | None
+    refused: str | None
+    details: Any
+
+
+def audit(
+    connection: Connection,
+    *,
+    saga_id: UUID | None = None,
+    actor: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> tuple[AuditRow, ...]:
+    """Actions (of an actor, on a saga) whose ids are below `before`."""
+    c = audit_table.c
+    query = select(
+        c.id, c.at, c.actor, c.action, c.saga_id, c.position, c.reason, c.refused, c.details
+    )
+    if saga_id is not None:
+        query = query.where(c.saga_id == saga_id)
+    if actor is not None:
+        query = query.where(c.actor == actor)
+    if before is not None:
+        query = query.where(c.id < before)
+    rows = connection.execute(query.order_by(c.id.desc()).limit(limited(limit)))
+    return tuple(AuditRow(*row) for row in rows)

@@ -1,0 +1,98 @@
+"""Connections that only read, and database errors in words that say what to do."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from saga.errors import InvalidInput, Unavailable
+from saga.storage.refusals import explained, is_away
+
+_TIMEOUT = 30  # seconds a statement of a person may take
+_READ_ONLY = "-c default_transaction_read_only=on"
+
+
+def reader(database_url: str, *, pool_size: int = 5) -> Engine:
+    """An engine for `snapshot`; it connects at its first use. Raises InvalidInput."""
+    return create_engine(
+        parse_url(database_url).set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "saga reader",
+            "options": f"{_READ_ONLY} -c statement_timeout={_TIMEOUT}s -c jit=off",
+        },
+    )
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Generator[Connection, None, None]:
+    """A read-only transaction in which everything is seen as of one moment.
+
+    Raises Unavailable when Postgres does not answer, and SchemaOutdated when it lacks our tables.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except PoolTimeout as error:
+        raise Unavailable("all connections for reading are in use: try again") from error
+    except DBAPIError as error:
+        raise _explained(error, engine.url) from error
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be shown: without its password."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return "(a URL that cannot be parsed)"
+    kept = {key: value for key, value in parsed.query.items() if "password" not in key}
+    hidden = URL.create(
+        parsed.drivername.partition("+")[0],
+        username=parsed.username or None,
+        host=parsed.host,
+        port=parsed.port,
+        database=parsed.database,
+        query=kept,
+    )
+    return hidden.render_as_string()
+
+
+def parse_url(database_url: str) -> URL:
+    """Raises InvalidInput for what is no URL of a Postgres."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        url = None
+    if url is None or not url.drivername.startswith("postgres"):
+        raise InvalidInput("database_url: a URL like postgresql://user:password@host:5432/database")
+    return url
+
+
+def _explained(error: DBAPIError, url: URL) -> Exception:
+    cause = error.orig
+    if isinstance(cause, errors.QueryCanceled):
+        return Unavailable(
+            f"the query took more than {_TIMEOUT} s: narrow it, for instance with since"
+        )
+    if isinstance(cause, psycopg.Error) and not is_away(cause):
+        return explained(cause) or error
+    if isinstance(error, OperationalError):
+        where = shown_url(url.render_as_string(hide_password=False))
+        return Unavailable(f"Postgres at {where} does not answer: {_reason(cause)}")
+    return error
+
+
+def _reason(cause: BaseException | None) -> str:
+    """The first line of the text of psycopg, which repeats itself for each address."""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[0] if lines else type(cause).__name__

@@ -1,0 +1,180 @@
+"""What goes into the hot statements and what comes out of them."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from saga.core.events import AskKind, Outcome
+from saga.core.rows import StepKey
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a decision knew of its saga; it lands only if that still holds."""
+
+    events: int
+    applied: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The end of a step. `event`: relative to what was seen; None if the journal needs none."""
+
+    position: int
+    undo: bool
+    state: str
+    attempt: int | None
+    before: str
+    result: str | None
+    error: str | None
+    in_doubt: bool
+    event: int | None
+    at: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """A step to be written with its intent, before anything is dispatched.
+
+    `due` is absolute (database clock, epoch seconds), `due_in` in seconds from the landing.
+    """
+
+    position: int
+    undo: bool
+    kind: str
+    name: str
+    queue: str | None
+    state: str
+    args: str
+    compensation: str | None
+    undo_queue: str | None
+    pivot: bool
+    after: int
+    due: float | None
+    due_in: float | None
+    read_only: bool = False
+
+
+@dataclass(slots=True)
+class Landing:
+    """A decision about one saga: all of it lands, or nothing does."""
+
+    saga_id: UUID
+    seen: Seen
+    before: str
+    settled: list[Settled] = field(default_factory=list[Settled])
+    asked: list[NewStep] = field(default_factory=list[NewStep])
+    status: str | None = None
+    result: str | None = None
+    error: str | None = None
+    exposed: str | None = None
+    undo_cause: str | None = None
+    note: str | None = None
+    due_in: float | None = None
+
+    @property
+    def new_events(self) -> int:
+        return sum(1 for s in self.settled if s.event is not None)
+
+    @property
+    def fences(self) -> bool:
+        """Whether whoever decides must know of it, although it brings no news: parking, going on,
+        and what two workers may decide at once from the very same journal.
+        """
+        if self.status in ("parked", "running"):
+            return True
+        return self.transitions > 0 and self.seen.applied == self.seen.events + self.new_events
+
+    @property
+    def transitions(self) -> int:
+        return len(self.settled) + len(self.asked) + (self.status is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step's transition that needs no decision. `attempt` None: whoever holds it."""
+
+    key: StepKey
+    before: str
+    after: str
+    attempt: int | None = None
+    result: str | None = None
+    error: str | None = None
+    in_doubt: bool | None = None
+    is_event: bool = False
+    at: float | None = None
+    due_in: float | None = None
+    fences: bool = False
+    worker_id: int | None = None
+    actor: str | None = None
+    reason: str | None = None
+    note: str | None = None
+
+
+class Claimed(NamedTuple):
+    """A step this worker now holds the lease of."""
+
+    saga_id: UUID
+    position: int
+    undo: bool
+    name: str
+    queue: str
+    attempt: int
+    args: str
+    in_doubt: bool
+    saga_name: str
+    events: int
+    applied: int
+    fence: int
+    forgiven: int
+    result: str | None
+    traceparent: str | None
+
+    @property
+    def key(self) -> StepKey:
+        return StepKey(self.saga_id, self.position, self.undo)
+
+
+class LoadedStep(NamedTuple):
+    """A step as replay needs it."""
+
+    position: int
+    undo: bool
+    kind: AskKind
+    name: str
+    state: Outcome
+    event: int | None
+    at: float | None
+    payload: str | None
+
+
+class LoadedSignal(NamedTuple):
+    """A signal as replay needs it."""
+
+    event: int
+    at: float
+    name: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One consistent snapshot of a saga, beyond what the caller had seen."""
+
+    saga_id: UUID
+    name: str
+    version: int
+    queue: str
+    status: str
+    input: str
+    seen: Seen
+    created_at: float
+    undo_cause: str | None
+    due: bool
+    parent: UUID | None
+    exposed: str | None
+    traceparent: str | None
+    steps: list[LoadedStep]
+    signals: list[LoadedSignal]

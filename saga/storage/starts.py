@@ -1,0 +1,273 @@
+"""Starting sagas and talking to them: one statement each, to fit the caller's transaction."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+from uuid import UUID
+
+from saga.errors import KeyConflict, UnknownSaga
+from saga.storage.horizon import HORIZON
+
+
+class Executor(Protocol):
+    """Whatever runs a statement with named parameters and gives its rows: see
+    `saga.storage.callers`.
+    """
+
+    def __call__(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A saga to be started. `version` and `queue` None: the newest that a live worker has, or else
+    the newest that any had.
+    """
+
+    id: UUID
+    name: str
+    version: int | None
+    queue: str | None
+    key: str | None
+    input: str
+    attributes: str | None
+    callback: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A saga that was asked for. `is_new` False: the same key had started it before."""
+
+    id: UUID
+    queue: str
+    is_new: bool
+
+
+_START = """
+SELECT * FROM saga.accept_starts(
+  %(id)s::uuid[], %(name)s::text[], %(version)s::int[], %(queue)s::text[], %(key)s::text[],
+  %(input)s::text[], %(attributes)s::text[], %(callback)s::text[], %(traceparent)s::text[],
+  %(actor)s::text, %(due_in)s::float8)
+"""
+_EXISTING = """
+SELECT id, input::jsonb = %(input)s::jsonb FROM saga.saga WHERE name = %(name)s AND key = %(key)s
+"""
+_NAMES = "SELECT DISTINCT name FROM saga.definition"
+
+
+_SCHEMA = "SELECT input_schema FROM saga.definition_of(%(name)s::text, %(version)s::int)"
+
+
+def announced_input(execute: Executor, name: str, version: int | None) -> Any:
+    """The JSON Schema of what a saga takes (version None: the newest); None: not announced."""
+    rows = execute(_SCHEMA, {"name": name, "version": version})
+    return rows[0][0] if rows else None
+
+
+def start(
+    execute: Executor, wanted: list[Start], due_in: float | None, actor: str | None = None
+) -> list[Started]:
+    """Starts sagas. `due_in` None: nobody else sends their wake-ups, the sweeper does at once.
+
+    Raises UnknownSaga for a name that no worker has announced and KeyConflict for a key that was
+    used with another input; then the caller's transaction is to be rolled back.
+    """
+    columns = [field.name for field in fields(Start)]
+    parameters: dict[str, Any] = {c: [getattr(x, c) for x in wanted] for c in columns}
+    rows = execute(_START, {**parameters, "due_in": due_in, "actor": actor})
+    return [
+        _started(execute, asked, fresh, queue)
+        for asked, (fresh, queue) in zip(wanted, rows, strict=True)
+    ]
+
+
+def _started(execute: Executor, asked: Start, fresh: bool, queue: str | None) -> Started:
+    if queue is None:
+        known = [row[0] for row in execute(_NAMES, {})]
+        raise UnknownSaga(asked.name, known, _unannounced(asked, known))
+    if fresh:
+        return Started(asked.id, queue, is_new=True)
+    rows = execute(_EXISTING, {"name": asked.name, "key": asked.key, "input": asked.input})
+    what = f"a saga {asked.name!r} with key {asked.key!r}"
+    if not rows:
+        raise KeyConflict(f"{what} is being started elsewhere: try again")
+    saga_id, is_same = rows[0]
+    if not is_same:
+        raise KeyConflict(f"{what} was started before with another input: it is {saga_id}")
+    return Started(saga_id, queue, is_new=False)
+
+
+def _unannounced(asked: Start, known: list[str]) -> str:
+    which = f"{asked.name!r}" + (f" version {asked.version}" if asked.version else "")
+    near = difflib.get_close_matches(asked.name, known, n=3)
+    if asked.name in known or not known:
+        hint = ""
+    elif near:
+        hint = f"; did you mean {', '.join(near)}?"
+    else:
+        hint = f"; announced are {', '.join(sorted(known)[:20])}"
+    return f"no worker has announced saga {which}{hint}"
+
+
+_FIND = "SELECT saga.find(%(name)s::text, %(key)s::text)"
+
+
+def find(execute: Executor, name: str, key: str) -> UUID | None:
+    """The saga that was started with this key."""
+    return execute(_FIND, {"name": name, "key": key})[0][0]
+
+
+_SIGNAL = """
+SELECT * FROM saga.accept_signal(
+  %(id)s::uuid, %(name)s::text, %(payload)s::text, %(dedup_id)s::text, %(sender)s::text,
+  %(due_in)s::float8, %(actor)s::text)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """What came of a signal. Neither known nor accepted: the saga takes none any more."""
+
+    status: str
+    queue: str
+    known: bool
+    accepted: bool
+
+
+def signal(
+    execute: Executor,
+    saga_id: UUID,
+    name: str,
+    payload: str,
+    dedup_id: str | None,
+    sender: str | None,
+    due_in: float | None,
+    actor: str | None = None,
+) -> Signalled | None:
+    """Stores a signal as the next event; None: there is no such saga. `actor` is who stands in the
+    audit trail, if not the sender.
+    """
+    rows = execute(
+        _SIGNAL,
+        {
+            "id": saga_id,
+            "name": name,
+            "payload": payload,
+            "dedup_id": dedup_id,
+            "sender": sender,
+            "due_in": due_in,
+            "actor": actor,
+        },
+    )
+    return Signalled(*rows[0]) if rows else None
+
+
+_STATUS = """
+SELECT status, result::text, error::text, name, version, exposed::text FROM saga.saga WHERE id = %(id)s
+"""
+
+
+# Only a hint: it must not hold the saga's row until the disk has it.
+_AWAIT = """
+WITH hint AS (SELECT set_config('synchronous_commit', 'off', true))
+UPDATE saga.saga SET awaited = true FROM hint
+ WHERE id = %(id)s AND status IN ('running', 'parked', 'compensating') RETURNING 1
+"""
+
+
+def await_end(execute: Executor, saga_id: UUID) -> bool:
+    """Asks for the saga's end to be announced; False if it has ended, or is not there."""
+    return bool(execute(_AWAIT, {"id": saga_id}))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a saga stands. Payloads are JSON text."""
+
+    status: str
+    result: str | None
+    error: str | None
+    name: str
+    version: int
+    exposed: str | None
+
+
+def standing(execute: Executor, saga_id: UUID) -> Standing | None:
+    """Where a saga stands now; None if there is none of this id."""
+    rows = execute(_STATUS, {"id": saga_id})
+    return Standing(*rows[0]) if rows else None
+
+
+_ANNOUNCE = """
+INSERT INTO saga.definition (name, version, queue, input_schema)
+SELECT * FROM unnest(%(name)s::text[], %(version)s::int[], %(queue)s::text[], %(schema)s::jsonb[])
+ON CONFLICT (name, version) DO UPDATE
+  SET queue = excluded.queue, input_schema = excluded.input_schema, seen_at = now()
+RETURNING 1
+"""
+# A parked saga is due within half a minute at all times, which finds it in the index.
+_UNPARK = f"""
+UPDATE saga.saga SET due_at = now(), wakes = -1
+ WHERE id IN (SELECT s.id FROM saga.saga s
+                JOIN unnest(%(name)s::text[], %(version)s::int[]) AS a(name, version)
+                  ON a.name = s.name AND a.version = s.version
+               WHERE s.status = 'parked' AND s.due_at < now() + {HORIZON}
+               ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
+RETURNING 1
+"""  # noqa: S608 - constants
+
+
+_STAY_ANNOUNCED = """
+UPDATE saga.definition d SET seen_at = now()
+  FROM (SELECT name, version FROM saga.definition
+          JOIN unnest(%(name)s::text[], %(version)s::int[]) AS a(name, version) USING (name, version)
+         WHERE seen_at < now() - interval '3 seconds' FOR UPDATE OF definition SKIP LOCKED) AS stale
+ WHERE d.name = stale.name AND d.version = stale.version
+RETURNING 1
+"""
+_WITHDRAW = """
+UPDATE saga.definition d SET seen_at = now() - interval '1 minute'
+  FROM (SELECT name, version FROM saga.definition
+          JOIN unnest(%(name)s::text[], %(version)s::int[]) AS a(name, version) USING (name, version)
+         FOR UPDATE OF definition SKIP LOCKED) AS mine
+ WHERE d.name = mine.name AND d.version = mine.version
+RETURNING 1
+"""
+
+
+def stay_announced(execute: Executor, sagas: Sequence[tuple[str, int]]) -> None:
+    """The worker that has these sagas' code is alive: called every few seconds."""
+    execute(_STAY_ANNOUNCED, _by_column(sagas))
+
+
+def withdraw(execute: Executor, sagas: Sequence[tuple[str, int]]) -> None:
+    """The worker stops; others that have the same code say so within seconds."""
+    execute(_WITHDRAW, _by_column(sagas))
+
+
+def _by_column(sagas: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    return {"name": [name for name, _ in sagas], "version": [version for _, version in sagas]}
+
+
+_ANNOUNCE_STEPS = """
+INSERT INTO saga.step_type (name, result_schema)
+SELECT * FROM unnest(%(name)s::text[], %(schema)s::jsonb[])
+ON CONFLICT (name) DO UPDATE SET result_schema = excluded.result_schema, seen_at = now()
+RETURNING 1
+"""
+
+
+def announce_steps(execute: Executor, steps: list[tuple[str, str]]) -> None:
+    """Writes down what the steps (name, schema) that a worker knows return."""
+    names, schemas = (list(column) for column in zip(*sorted(steps), strict=True))
+    execute(_ANNOUNCE_STEPS, {"name": names, "schema": schemas})
+
+
+def announce(execute: Executor, sagas: list[tuple[str, int, str, str]]) -> None:
+    """Writes down which sagas (name, version, queue, schema of the input) a worker can advance.
+    Those that are parked are looked at anew: this may be the code that they wait for.
+    """
+    names, versions, queues, schemas = (list(column) for column in zip(*sorted(sagas), strict=True))
+    execute(_ANNOUNCE, {"name": names, "version": versions, "queue": queues, "schema": schemas})
+    execute(_UNPARK, {"name": names, "version": versions})

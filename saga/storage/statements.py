@@ -1,0 +1,274 @@
+"""The hot statements. Each is one autocommitted statement for a whole batch.
+
+They share three rules:
+
+* the saga's row is locked before any of its other rows is touched, and sagas in the order of their ids, so
+  that two batches never deadlock; a row that somebody holds longer than `lock_timeout` fails the batch,
+  whose requests are then served one by one;
+* a write that depends on a decision is guarded by what the decision had seen (`events`, `applied`, `fence`);
+* history is numbered from the locked row's `seq`, which keeps it dense.
+"""
+
+# The batch comes as one JSON text, which costs the client half of what forty arrays do.
+LAND = """
+WITH landing AS (
+  SELECT * FROM json_to_recordset(%(batch)s::json -> 'landings') AS t(
+    id uuid, seen_events int, seen_applied int, seen_fence int, new_events int, transitions int, status text,
+    result text, error text, exposed text, undo_cause text, note text, due_in float8)
+), held AS (
+  SELECT l.*, s.seq, s.events, s.awaited
+    FROM landing l JOIN saga.saga s ON s.id = l.id
+   WHERE s.events = l.seen_events AND s.applied = l.seen_applied AND s.fence = l.seen_fence
+   ORDER BY s.id FOR UPDATE OF s
+), moved AS (
+  UPDATE saga.saga s
+     SET seq = h.seq + h.transitions,
+         events = h.events + h.new_events,
+         applied = h.events + h.new_events,
+         status = coalesce(h.status, s.status),
+         fence = s.fence + (coalesce(h.status IN ('running', 'parked'), false)
+                            OR (h.seen_applied = h.events + h.new_events AND h.transitions > 0))::int,
+         result = coalesce(h.result::json, s.result),
+         error = coalesce(h.error::json, s.error),
+         exposed = coalesce(h.exposed::json, s.exposed),
+         undo_cause = coalesce(h.undo_cause, s.undo_cause),
+         note = h.note,
+         wakes = 0,
+         due_at = now() + make_interval(secs => h.due_in),
+         updated_at = now(),
+         ended_at = CASE WHEN h.status IS NULL THEN s.ended_at
+                         WHEN h.status IN ('running', 'parked', 'compensating') THEN NULL
+                         ELSE now() END
+    FROM held h WHERE s.id = h.id
+), settled AS (
+  UPDATE saga.step t
+     SET state = o.state, result = o.result::json, error = o.error::json, in_doubt = o.in_doubt,
+         event = h.events + o.event, settled_at = to_timestamp(o.at), worker_id = NULL, due_at = NULL,
+         note = NULL
+    FROM json_to_recordset(%(batch)s::json -> 'settled') AS o(
+      id uuid, position int, undo bool, state text, result text, error text, in_doubt bool, event int, at float8)
+    JOIN held h ON h.id = o.id
+   WHERE t.saga_id = o.id AND t.position = o.position AND t.undo = o.undo
+), asked AS (
+  INSERT INTO saga.step (saga_id, position, undo, kind, name, queue, state, attempt, worker_id, args,
+                         compensation, undo_queue, pivot, read_only, after, due_at, deadline,
+                         started_at)
+  SELECT a.id, a.position, a.undo, a.kind, a.name, a.queue, a.state,
+         (a.state = 'running')::int, CASE WHEN a.state = 'running' THEN %(worker)s::bigint END, a.args::json,
+         a.compensation, a.undo_queue, a.pivot, a.read_only, a.after,
+         coalesce(to_timestamp(a.due), now() + make_interval(secs => a.due_in)), to_timestamp(a.due),
+         CASE WHEN a.state = 'running' THEN now() END
+    FROM json_to_recordset(%(batch)s::json -> 'asked') AS a(
+      id uuid, position int, undo bool, kind text, name text, queue text, state text, args text,
+      compensation text, undo_queue text, pivot bool, read_only bool, after int, due float8, due_in float8)
+    JOIN held h ON h.id = a.id
+), noted AS (
+  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason)
+  SELECT h.id, h.seq + n.number, n.position, n.undo, n.before, n.after, n.attempt, %(worker)s::bigint, n.reason
+    FROM json_to_recordset(%(batch)s::json -> 'notes') AS n(
+      id uuid, number int, position int, undo bool, before text, after text, attempt int, reason text)
+    JOIN held h ON h.id = n.id
+)
+SELECT id, awaited FROM held
+"""
+
+# Moves steps without a decision: outcomes of parallel steps, retries, timers, approvals, operators, takeovers.
+# `attempt` null: whoever holds it. What is not in the answer was busy (locked) or has moved on.
+# A step keeps its number in the journal: an undo that runs again is no second event.
+# What its worker calls unknown is due after a pause, and nobody sends its wake-up before: `wakes` is -1.
+RECORD = """
+WITH asked AS (
+  SELECT * FROM unnest(
+    %(id)s::uuid[], %(position)s::int[], %(undo)s::bool[], %(before)s::text[], %(attempt)s::int[],
+    %(after)s::text[], %(result)s::text[], %(error)s::text[], %(in_doubt)s::bool[], %(is_event)s::bool[],
+    %(at)s::float8[], %(due_in)s::float8[], %(fences)s::bool[], %(worker_id)s::bigint[], %(actor)s::text[],
+    %(reason)s::text[], %(note)s::text[]
+  ) AS t(id, position, undo, before, attempt, after, result, error, in_doubt, is_event, at, due_in, fences,
+         worker_id, actor, reason, note)
+), held AS (
+  SELECT a.*, s.seq, s.events, t.attempt AS token, t.event AS had, a.is_event AND t.event IS NULL AS is_new
+    FROM asked a
+    JOIN saga.saga s ON s.id = a.id
+    JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
+   WHERE t.state = a.before AND (a.attempt IS NULL OR t.attempt = a.attempt)
+   ORDER BY s.id, t.position, t.undo FOR UPDATE OF s, t
+), numbered AS (
+  SELECT h.*,
+         row_number() OVER w AS number,
+         sum(h.is_new::int) OVER (w ROWS UNBOUNDED PRECEDING) AS event
+    FROM held h WINDOW w AS (PARTITION BY h.id ORDER BY h.position, h.undo)
+), moved AS (
+  UPDATE saga.saga s
+     SET seq = s.seq + n.transitions, events = s.events + n.events, fence = s.fence + n.fences,
+         due_at = CASE WHEN n.events + n.fences > 0 AND s.status IN ('running', 'parked', 'compensating')
+                       THEN now() + make_interval(secs => %(apply_within)s) ELSE s.due_at END,
+         updated_at = now()
+    FROM (SELECT id, count(*)::int AS transitions, sum(is_new::int)::int AS events,
+                 sum((fences OR (is_event AND NOT is_new))::int)::int AS fences
+            FROM numbered GROUP BY id) n
+   WHERE s.id = n.id
+), stepped AS (
+  UPDATE saga.step t
+     SET state = n.after,
+         result = coalesce(n.result::json, t.result),
+         error = n.error::json,
+         in_doubt = coalesce(n.in_doubt, t.in_doubt),
+         event = CASE WHEN n.is_new THEN n.events + n.event ELSE n.had END,
+         worker_id = NULL,
+         wakes = CASE WHEN n.after = 'unknown' AND n.worker_id IS NOT NULL THEN -1 ELSE 0 END,
+         note = n.note,
+         due_at = now() + make_interval(secs => n.due_in),
+         settled_at = CASE WHEN n.after IN ('succeeded', 'failed', 'cancelled', 'skipped')
+                           THEN coalesce(to_timestamp(n.at), now()) END
+    FROM numbered n
+   WHERE t.saga_id = n.id AND t.position = n.position AND t.undo = n.undo
+), noted AS (
+  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, actor, reason)
+  SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, n.after, n.token, n.worker_id, n.actor, n.reason
+    FROM numbered n
+)
+SELECT id, position, undo, CASE WHEN is_new THEN events + event END AS event FROM numbered
+"""
+
+CLAIM = """
+WITH asked AS (
+  SELECT * FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[], %(due_in)s::float8[])
+    AS t(id, position, undo, due_in)
+), held AS (
+  SELECT a.*, s.seq, s.events, s.applied, s.fence, s.name AS saga_name, t.state AS before,
+         t.attempt + 1 AS token, t.name, t.queue, t.args::text, t.in_doubt, t.forgiven, s.traceparent
+    FROM asked a
+    JOIN saga.saga s ON s.id = a.id
+    JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
+   WHERE t.kind = 'step' AND t.state IN ('ready', 'unknown')
+     AND (t.wakes >= 0 OR t.due_at <= now())
+     AND (t.undo OR s.status IN ('running', 'parked'))
+   ORDER BY s.id, t.position, t.undo FOR UPDATE OF s, t
+), numbered AS (
+  SELECT h.*, row_number() OVER (PARTITION BY h.id ORDER BY h.position, h.undo) AS number FROM held h
+), moved AS (
+  UPDATE saga.saga s SET seq = s.seq + n.transitions
+    FROM (SELECT id, count(*)::int AS transitions FROM numbered GROUP BY id) n WHERE s.id = n.id
+), stepped AS (
+  UPDATE saga.step t
+     SET state = 'running', attempt = n.token, worker_id = %(worker)s::bigint, started_at = now(), note = NULL,
+         wakes = 0, due_at = now() + make_interval(secs => n.due_in)
+    FROM numbered n
+   WHERE t.saga_id = n.id AND t.position = n.position AND t.undo = n.undo
+), noted AS (
+  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id)
+  SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, 'running', n.token, %(worker)s::bigint
+    FROM numbered n
+)
+SELECT n.id, n.position, n.undo, n.name, n.queue, n.token, n.args, n.in_doubt, n.saga_name,
+       n.events, n.applied, n.fence, n.forgiven,
+       CASE WHEN n.undo THEN (SELECT f.result::text FROM saga.step f
+                               WHERE f.saga_id = n.id AND f.position = n.position AND NOT f.undo) END,
+       n.traceparent
+  FROM numbered n
+"""
+
+# What replay needs of a saga beyond what the caller has seen, in one snapshot.
+LOAD = """
+SELECT s.id, s.name, s.version, s.queue, s.status, s.input::text, s.events, s.applied, s.fence,
+       extract(epoch FROM s.created_at)::float8, s.undo_cause, s.due_at IS NOT NULL, s.parent_id,
+       s.exposed::text, s.traceparent,
+       (SELECT json_agg(json_build_array(t.position, t.undo, t.kind, t.name, t.state, t.event,
+                                         extract(epoch FROM t.settled_at)::float8,
+                                         CASE t.state WHEN 'succeeded' THEN t.result ELSE t.error END::text)
+                        ORDER BY t.event, t.position)
+          FROM saga.step t
+         WHERE t.saga_id = s.id AND (t.event > a.events OR t.position > a.position OR t.event IS NULL)),
+       (SELECT json_agg(json_build_array(g.event, extract(epoch FROM g.received_at)::float8, g.name,
+                                         g.payload::text) ORDER BY g.event)
+          FROM saga.signal g WHERE g.saga_id = s.id AND g.event > a.events)
+  FROM unnest(%(id)s::uuid[], %(events)s::int[], %(position)s::int[]) AS a(id, events, position)
+  JOIN saga.saga s ON s.id = a.id
+"""
+
+# All steps of a saga with what their undoing needs.
+LOAD_STEPS = """
+SELECT t.saga_id, t.position, t.undo, t.kind, t.name, t.queue, t.state, t.args::text, t.result::text,
+       t.error::text, t.compensation, t.undo_queue, t.pivot, t.in_doubt, t.after, t.event, t.attempt,
+       t.read_only
+  FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) ORDER BY t.saga_id, t.position, t.undo
+"""
+
+# What steps returned, read anew: a late result may have come while an undo waited to be claimed.
+RESULTS = """
+SELECT t.saga_id, t.position, t.result::text
+  FROM unnest(%(id)s::uuid[], %(position)s::int[]) AS a(id, position)
+  JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
+"""
+
+# Where steps stand now, to tell a busy saga from a lost race.
+STATES = """
+SELECT t.saga_id, t.position, t.undo, t.state, t.attempt
+  FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[]) AS a(id, position, undo)
+  JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
+"""
+
+HELD_BY = "SELECT saga_id, position, undo, attempt FROM saga.step WHERE worker_id = %(worker)s"
+
+# For people only; what was consumed follows from the journal.
+NOTE_CONSUMED = """
+UPDATE saga.signal g SET consumed_by = c.position
+  FROM unnest(%(position)s::int[], %(event)s::int[]) AS c(position, event)
+ WHERE g.saga_id = %(id)s AND g.event = c.event
+"""
+
+# A result that came too late: kept in the history, never applied.
+NOTE_REJECTED = """
+WITH held AS (
+  UPDATE saga.saga SET seq = seq + 1 WHERE id = %(id)s RETURNING seq
+)
+INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason)
+SELECT %(id)s, seq, %(position)s, %(undo)s, NULL, 'rejected', %(attempt)s, %(worker_id)s, %(reason)s FROM held
+"""
+
+CHOICES = "SELECT id, undo_only, undo_from FROM saga.saga WHERE id = ANY(%(id)s::uuid[])"
+
+QUEUES = "SELECT id, queue FROM saga.saga WHERE id = ANY(%(id)s::uuid[])"
+
+START_CHILD = """
+WITH started AS (
+  INSERT INTO saga.saga (id, name, version, queue, input, parent_id, parent_position, due_at, traceparent)
+  VALUES (%(id)s, %(name)s, %(version)s, %(queue)s, %(input)s::json, %(parent)s, %(position)s,
+          now() + interval '2 seconds',
+          (SELECT saga.trace_below(p.id, p.traceparent) FROM saga.saga p WHERE p.id = %(parent)s))
+  ON CONFLICT (id) DO NOTHING RETURNING id
+)
+INSERT INTO saga.history (saga_id, seq, after, reason) SELECT id, 1, 'running', 'child' FROM started
+"""
+
+ENDS_OF_CHILDREN = """
+SELECT p.id, c.parent_position, p.queue, c.status, c.undo_cause, c.result::text, c.error::text
+  FROM saga.saga c JOIN saga.saga p ON p.id = c.parent_id
+ WHERE c.id = ANY(%(id)s::uuid[])
+   AND c.status NOT IN ('running', 'parked', 'compensating')
+"""
+
+RESTART_CHILDREN = """
+WITH started AS (
+  INSERT INTO saga.saga (id, name, version, queue, input, parent_id, parent_position, due_at, traceparent)
+  SELECT a.child, t.name, (t.args ->> 'version')::int, coalesce(t.queue, 'sagas'), t.args -> 'input', t.saga_id,
+         t.position, now(), saga.trace_below(p.id, p.traceparent)
+    FROM unnest(%(id)s::uuid[], %(position)s::int[], %(child)s::uuid[]) AS a(id, position, child)
+    JOIN saga.saga p ON p.id = a.id
+    JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
+   WHERE t.state = 'waiting'
+  ON CONFLICT (id) DO NOTHING RETURNING id
+)
+INSERT INTO saga.history (saga_id, seq, after, reason) SELECT id, 1, 'running', 'child' FROM started
+"""
+
+NOTE = """
+UPDATE saga.step SET note = %(note)s
+ WHERE saga_id = %(saga_id)s AND position = %(position)s AND undo = %(undo)s AND state IN ('ready', 'unknown')
+"""
+
+# When the saga itself moved. For people, and for traces.
+COURSE = """
+SELECT extract(epoch FROM at)::float8, after FROM saga.history
+ WHERE saga_id = %(id)s AND position IS NULL ORDER BY seq
+"""

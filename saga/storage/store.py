@@ -1,0 +1,298 @@
+"""The hot statements as methods: rows in, rows out, one round trip each."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+
+from saga.core.compensation import Choice
+from saga.core.rows import StepKey, StepRow
+from saga.storage import statements
+from saga.storage.batch import batch_of
+from saga.storage.rows import (
+    Claimed,
+    Landing,
+    Loaded,
+    LoadedSignal,
+    LoadedStep,
+    Move,
+    Seen,
+)
+
+# Every plan on the hot path is an index lookup per given row; the planner must never prefer a scan
+# because a table was empty when it looked.
+SETTINGS: LiteralString = """
+SET plan_cache_mode = force_generic_plan; SET jit = off;
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+SET statement_timeout = '15s'; SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '60s'
+"""
+
+
+class _Undisturbed(psycopg.Connection[Any]):
+    """Waits for the server without looking up ten times a second for a Ctrl-C, which only the main
+    thread gets.
+    """
+
+    def wait(self, gen: Any, interval: float = 5.0, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, timeout)
+
+
+def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.Connection:
+    """An autocommitting connection for hot statements. The caller closes it.
+
+    An `impatient` one fails with LockNotAvailable after a quarter of a second: a batch must not
+    wait for the one saga whose row somebody holds. It is not for the main thread.
+    """
+    connection = (_Undisturbed if impatient else psycopg.Connection).connect(
+        url,
+        autocommit=True,
+        connect_timeout=5,
+        application_name=application,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
+    connection.prepare_threshold = 0
+    connection.execute(SETTINGS, prepare=False)
+    if impatient:
+        connection.execute("SET lock_timeout = '250ms'", prepare=False)
+    return connection
+
+
+# Whoever stops in here must not keep the saga from all others: the server ends the transaction.
+_LOCK: LiteralString = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true)
+  FROM saga.saga WHERE id = %s FOR UPDATE
+"""
+
+
+def lock_saga(connection: psycopg.Connection, saga_id: UUID) -> None:
+    """Waits for the saga's row: a user's transaction rather waits than is refused as busy."""
+    connection.execute(_LOCK, (saga_id,))
+
+
+class Store:
+    """The hot statements on one connection; not safe for use by two threads at once.
+
+    A connection error says nothing about whether the statement was committed: read the rows again.
+    """
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+
+    def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, bool]:
+        """Writes decisions. Returns the sagas that landed, with whether their end is awaited."""
+        rows = self.connection.execute(
+            statements.LAND, {"batch": batch_of(landings), "worker": worker_id}
+        ).fetchall()
+        return dict(rows)
+
+    def record(self, moves: Sequence[Move], apply_within: float = 2.0) -> dict[StepKey, int | None]:
+        """Moves steps without a decision. Returns those that moved, with their journal number."""
+        parameters = _columns(
+            [
+                (
+                    *m.key,
+                    m.before,
+                    m.attempt,
+                    m.after,
+                    m.result,
+                    m.error,
+                    m.in_doubt,
+                    m.is_event,
+                    m.at,
+                    m.due_in,
+                    m.fences,
+                    m.worker_id,
+                    m.actor,
+                    m.reason,
+                    m.note,
+                )
+                for m in moves
+            ],
+            "id position undo before attempt after result error in_doubt is_event at due_in fences "
+            "worker_id actor reason note",
+        )
+        parameters["apply_within"] = apply_within
+        rows = self.connection.execute(statements.RECORD, parameters).fetchall()
+        return {StepKey(*row[:3]): row[3] for row in rows}
+
+    def record_each(self, moves: Sequence[Move]) -> dict[StepKey, int | None]:
+        """Like `record`, but what is locked is left out instead of failing the rest."""
+        try:
+            return self.record(moves)
+        except psycopg.errors.LockNotAvailable:
+            if len(moves) == 1:
+                return {}
+        landed: dict[StepKey, int | None] = {}
+        for move in moves:
+            landed |= self.record_each([move])
+        return landed
+
+    def claim(
+        self, wanted: Sequence[tuple[StepKey, float | None]], worker_id: int
+    ) -> list[Claimed]:
+        """Takes leases; `wanted` holds each step's time limit in seconds. What is not returned was
+        not to be had.
+        """
+        parameters = _columns([(*key, limit) for key, limit in wanted], "id position undo due_in")
+        parameters["worker"] = worker_id
+        return [Claimed(*row) for row in self.connection.execute(statements.CLAIM, parameters)]
+
+    def load(self, wanted: Iterable[tuple[UUID, int, int]]) -> list[Loaded]:
+        """Sagas beyond the (last event, last position) of the caller; (id, -1, -1): all."""
+        parameters = _columns(list(wanted), "id events position")
+        return [_loaded(row) for row in self.connection.execute(statements.LOAD, parameters)]
+
+    def load_steps(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
+        """All steps of these sagas, with what undoing them needs, in order of position."""
+        found: dict[UUID, list[StepRow]] = {saga_id: [] for saga_id in saga_ids}
+        for row in self.connection.execute(statements.LOAD_STEPS, {"id": list(saga_ids)}):
+            found[row[0]].append(StepRow(*row))
+        return found
+
+    def results(self, keys: Sequence[StepKey]) -> dict[tuple[UUID, int], str | None]:
+        """What the forward steps of these undos returned, by saga and position."""
+        parameters = _columns([key[:2] for key in keys], "id position")
+        rows = self.connection.execute(statements.RESULTS, parameters)
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def choices(self, saga_ids: Sequence[UUID]) -> dict[UUID, Choice]:
+        """Which steps an operator wants undone."""
+        rows = self.connection.execute(statements.CHOICES, {"id": list(saga_ids)})
+        return {
+            row[0]: Choice(None if row[1] is None else frozenset(row[1]), row[2] or 0)
+            for row in rows
+        }
+
+    def states(self, keys: Sequence[StepKey]) -> dict[StepKey, tuple[str, int]]:
+        """State and attempt of steps."""
+        rows = self.connection.execute(statements.STATES, _columns(keys, "id position undo"))
+        return {StepKey(*row[:3]): (row[3], row[4]) for row in rows}
+
+    def held_by(self, worker_id: int) -> list[tuple[StepKey, int]]:
+        """The leases of a worker, with their attempts."""
+        rows = self.connection.execute(statements.HELD_BY, {"worker": worker_id})
+        return [(StepKey(*row[:3]), row[3]) for row in rows]
+
+    def note(self, key: StepKey, why: str) -> None:
+        """Writes beside a waiting step why it does not go on."""
+        self.connection.execute(statements.NOTE, {**key._asdict(), "note": why})
+
+    def note_consumed(self, saga_id: UUID, consumed: Sequence[tuple[int, int]]) -> None:
+        """Writes beside signals, given by position and event, who took them."""
+        self.connection.execute(
+            statements.NOTE_CONSUMED, {"id": saga_id, **_columns(consumed, "position event")}
+        )
+
+    def note_rejected(self, move: Move, reason: str) -> None:
+        """Keeps a late result in the history; nothing else changes."""
+        self.connection.execute(
+            statements.NOTE_REJECTED,
+            {
+                "id": move.key.saga_id,
+                "position": move.key.position,
+                "undo": move.key.undo,
+                "attempt": move.attempt,
+                "worker_id": move.worker_id,
+                "reason": reason,
+            },
+        )
+
+    def queues(self, saga_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
+        """Where the code of these sagas is."""
+        return self.connection.execute(statements.QUEUES, {"id": list(saga_ids)}).fetchall()
+
+    def course(self, saga_id: UUID) -> list[tuple[float, str]]:
+        """When the saga itself moved (epoch seconds), and to which status, in order."""
+        return self.connection.execute(statements.COURSE, {"id": saga_id}).fetchall()
+
+    def start_child(
+        self,
+        saga_id: UUID,
+        name: str,
+        version: int,
+        queue: str,
+        input_: str,
+        parent: UUID,
+        position: int,
+    ) -> bool:
+        """Starts a child unless it is there already; whether it was started now."""
+        cursor = self.connection.execute(
+            statements.START_CHILD,
+            {
+                "id": saga_id,
+                "name": name,
+                "version": version,
+                "queue": queue,
+                "input": input_,
+                "parent": parent,
+                "position": position,
+            },
+        )
+        return cursor.rowcount > 0
+
+    def restart_children(self, wanted: Sequence[tuple[UUID, int, UUID]]) -> None:
+        """Starts those children, given as parent, position and id, that are not there."""
+        self.connection.execute(statements.RESTART_CHILDREN, _columns(wanted, "id position child"))
+
+    def ends_of_children(
+        self, saga_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, int, str, str, str | None, str | None, str | None]]:
+        """Of those that have ended: parent, position, the parent's queue, status, why it
+        compensated, result, error.
+        """
+        return self.connection.execute(
+            statements.ENDS_OF_CHILDREN, {"id": list(saga_ids)}
+        ).fetchall()
+
+
+def _loaded(row: tuple[Any, ...]) -> Loaded:
+    (
+        saga_id,
+        name,
+        version,
+        queue,
+        status,
+        input_,
+        events,
+        applied,
+        fence,
+        created,
+        cause,
+        due,
+        parent,
+        exposed,
+        traceparent,
+        steps,
+        signals,
+    ) = row
+    return Loaded(
+        saga_id,
+        name,
+        version,
+        queue,
+        status,
+        input_,
+        Seen(events, applied, fence),
+        created,
+        cause,
+        due,
+        parent,
+        exposed,
+        traceparent,
+        [LoadedStep(*step) for step in steps or ()],
+        [LoadedSignal(*signal) for signal in signals or ()],
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], names: str) -> dict[str, Any]:
+    if not rows:
+        return {name: [] for name in names.split()}
+    return {
+        name: list(column)
+        for name, column in zip(names.split(), zip(*rows, strict=True), strict=True)
+    }

@@ -1,0 +1,128 @@
+"""Workers' leases, and finding those that died."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+
+# First key of the advisory locks that live workers hold (second: the worker's id), and of the
+# sweeper's.
+PRESENCE = 0x5A6A_0002
+LEADER = 0x5A6A_0003
+
+_REGISTER = """
+INSERT INTO saga.worker (name, host, pid, queues, lease_until)
+VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s))
+RETURNING id, extract(epoch FROM clock_timestamp())::float8
+"""
+_RENEW = """
+UPDATE saga.worker SET seen_at = now(), lease_until = now() + make_interval(secs => %(lease)s)
+ WHERE id = %(id)s AND ended_at IS NULL
+RETURNING extract(epoch FROM clock_timestamp())::float8
+"""
+_END = """
+UPDATE saga.worker SET ended_at = now(), ended_why = %(why)s WHERE id = %(id)s AND ended_at IS NULL
+"""
+_UNSEAT = """
+SELECT pg_terminate_backend(l.pid)
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid::bigint = %(leader)s AND l.objid = 0
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND a.state_change < now() - make_interval(secs => %(patience)s)
+"""
+_WAIT = "SELECT set_config('lock_timeout', %s, true)"
+# Lost: ended workers with steps in their name, and those whose lease has run out. Silent: those that
+# hold no presence lock.
+_MISSING = """
+SELECT w.id, w.ended_at IS NOT NULL OR w.lease_until < now(), extract(epoch FROM w.seen_at)::float8
+  FROM saga.worker w
+ WHERE (w.ended_at IS NULL
+        AND (w.lease_until < now()
+             OR NOT EXISTS (SELECT FROM pg_locks l
+                             WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+                               AND l.classid::bigint = %(presence)s AND l.objid::bigint = w.id %% 2147483648
+                               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))))
+    OR (w.ended_at > now() - interval '1 day'
+        AND EXISTS (SELECT FROM saga.step t WHERE t.worker_id = w.id))
+"""
+_LEASES = """
+SELECT t.saga_id, t.position, t.undo, t.attempt, t.queue, t.name FROM saga.step t
+ WHERE t.worker_id = ANY(%(ids)s) LIMIT %(most)s
+"""
+
+
+def register(
+    connection: psycopg.Connection,
+    name: str,
+    host: str,
+    pid: int,
+    queues: Sequence[str],
+    lease: float,
+) -> tuple[int, float]:
+    """A new worker that holds its presence lock. Returns its id and the database's clock."""
+    row = connection.execute(
+        _REGISTER, {"name": name, "host": host, "pid": pid, "queues": list(queues), "lease": lease}
+    ).fetchone()
+    assert row is not None
+    hold(connection, row[0])
+    return row
+
+
+def hold(connection: psycopg.Connection, worker_id: int) -> bool:
+    """Takes the presence lock for as long as the connection lives; False while another has it.
+
+    That is an earlier connection of the same worker, which the server does not know to be dead.
+    """
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(%s, %s)", (PRESENCE, worker_id % 2**31)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def renew(connection: psycopg.Connection, worker_id: int, lease: float) -> float | None:
+    """The database's clock; None if the worker was taken for dead."""
+    row = connection.execute(_RENEW, {"id": worker_id, "lease": lease}).fetchone()
+    return row[0] if row else None
+
+
+def end(connection: psycopg.Connection, worker_id: int, why: str) -> bool:
+    """Ends a worker; False if that had been done before."""
+    return connection.execute(_END, {"id": worker_id, "why": why}).rowcount > 0
+
+
+def missing(connection: psycopg.Connection) -> tuple[set[int], dict[int, float]]:
+    """Workers that are lost: their lease has run out, or they ended with steps in their name. And
+    those that hold no presence lock, with the time they were last seen.
+    """
+    rows = connection.execute(_MISSING, {"presence": PRESENCE}).fetchall()
+    lost = {worker_id for worker_id, is_lost, _ in rows if is_lost}
+    return lost, {worker_id: seen for worker_id, is_lost, seen in rows if not is_lost}
+
+
+def leases(
+    connection: psycopg.Connection, ids: Sequence[int], most: int
+) -> list[tuple[UUID, int, bool, int, str, str]]:
+    """Steps leased to these workers: saga, position, undo, attempt, queue, name."""
+    return connection.execute(_LEASES, {"ids": list(ids), "most": most}).fetchall()
+
+
+def unseat(connection: psycopg.Connection, patience: float) -> bool:
+    """Cuts the connection of a leader that has asked for nothing so long: it hangs, or is stopped.
+
+    Otherwise a stopped process, whose connection stays open, would keep all others from sweeping.
+    """
+    return bool(connection.execute(_UNSEAT, {"leader": LEADER, "patience": patience}).fetchall())
+
+
+def lead(connection: psycopg.Connection, seconds: float) -> bool:
+    """Waits so long, in the server, to become the sweepers' leader; whether it did.
+
+    Waiting costs no queries, and ends the moment the leader's connection does.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(_WAIT, (f"{seconds * 1000:.0f}ms",))
+            connection.execute("SELECT pg_advisory_lock(%s, 0)", (LEADER,))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
