@@ -1,0 +1,1 @@
+"""Load, decide, land; the client; the sweeper. Knows no Celery."""

@@ -1,0 +1,67 @@
+"""Waiting until Postgres notifies, somebody rings, or time has passed; idle, it costs nothing."""
+
+import os
+import select
+import threading
+from contextlib import suppress
+
+import psycopg
+
+_CHANNEL = "saga_due"
+_SOON = 0.01  # seconds
+
+
+class Alarm:
+    """For one thread that waits. Others may `ring`."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._heard = False
+        self._closing = threading.Lock()
+        self._is_closed = False
+
+    def listen(self, connection: psycopg.Connection) -> None:
+        """From now on, what is started or signalled in SQL ends a `wait` on this connection."""
+        connection.add_notify_handler(self._hear)  # for what arrives with a query's answer
+        connection.execute(f"LISTEN {_CHANNEL}", prepare=False)
+
+    def _hear(self, _: psycopg.Notify) -> None:
+        self._heard = True
+
+    def ring(self) -> None:
+        """Ends a `wait`, or the next one; from any thread."""
+        with self._closing, suppress(BlockingIOError):  # it has been rung often enough
+            if not self._is_closed:
+                os.write(self._writer, b"x")
+
+    def wait(self, connection: psycopg.Connection | None, seconds: float) -> None:
+        """Returns soon if anything was heard since the last time, so that many notes are one."""
+        if self._heard:
+            connection, seconds = None, min(seconds, _SOON)
+        self._heard = False
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        if connection is not None:
+            poll.register(connection.fileno(), select.POLLIN)
+        ready = {number for number, _ in poll.poll(seconds * 1000)}
+        if self._reader in ready:
+            os.read(self._reader, 4096)
+        if ready - {self._reader} and connection is not None:
+            _take_in(connection)
+
+    def close(self) -> None:
+        """Nobody waits any more; whoever rings still does nothing."""
+        with self._closing:
+            if not self._is_closed:
+                self._is_closed = True
+                os.close(self._reader)
+                os.close(self._writer)
+
+
+def _take_in(connection: psycopg.Connection) -> None:
+    """Takes what the server has sent; raises OperationalError if that was a farewell."""
+    connection.pgconn.consume_input()
+    while connection.pgconn.notifies():
+        pass

@@ -1,0 +1,74 @@
+"""What this process can run, looked up by the names that stand in the database."""
+
+from typing import NamedTuple
+
+from saga.core.definitions import Compensation, SagaDefinition, StepDefinition
+from saga.core.registry import Registry
+from saga.errors import DefinitionError, UnknownStep
+
+_GRACE = 1.0  # seconds a worker has to report its own timeout before the sweeper does
+
+
+class Intent(NamedTuple):
+    """What later decisions must know of a step without its code."""
+
+    undo_queue: str | None = None
+    pivot: bool = False
+    read_only: bool = False
+
+
+class Catalog:
+    """The registry as the engine asks it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._undos: dict[str, Compensation] = {}
+        for step in registry.steps():
+            if step.undo is not None:
+                self._add(step.undo)
+
+    def _add(self, undo: Compensation) -> None:
+        if self._undos.setdefault(undo.name, undo) is not undo:
+            raise DefinitionError(
+                f"two steps have a compensation named {undo.name!r}: give one of them "
+                "@step.compensation(name=...)"
+            )
+
+    def step(self, name: str) -> StepDefinition[..., object]:
+        return self._registry.step(name)
+
+    def undo(self, name: str) -> Compensation:
+        try:
+            return self._undos[name]
+        except KeyError:
+            raise UnknownStep(name, self._undos) from None
+
+    def saga(self, name: str, version: int) -> SagaDefinition[..., object]:
+        return self._registry.saga(name, version)
+
+    def sagas(self) -> tuple[SagaDefinition[..., object], ...]:
+        return self._registry.sagas()
+
+    def steps(self) -> tuple[StepDefinition[..., object], ...]:
+        return self._registry.steps()
+
+    def names(self) -> set[str]:
+        """Of all steps and compensations."""
+        return {step.name for step in self._registry.steps()} | self._undos.keys()
+
+    def can_run(self, name: str, undo: bool) -> bool:
+        try:
+            self.undo(name) if undo else self.step(name)
+        except UnknownStep:
+            return False
+        return True
+
+    def limit(self, name: str, undo: bool) -> float | None:
+        """Seconds after which the sweeper takes an attempt for lost; None without a timeout."""
+        timeout = self.undo(name).timeout if undo else self.step(name).timeout
+        return None if timeout is None else timeout.total_seconds() + _GRACE
+
+    def intent(self, name: str) -> Intent:
+        """What is persisted with a step's intent."""
+        step = self.step(name)
+        return Intent(step.undo.queue if step.undo else None, step.pivot, step.read_only)

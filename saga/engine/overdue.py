@@ -1,0 +1,112 @@
+"""What is due and needs no worker: retries become ready, timers fire, deadlines pass, and wake-ups
+that were lost are sent again.
+"""
+
+import json
+
+from saga.engine.children import (
+    child_id,
+    compensate_children,
+    recall_children,
+    report_to_parents,
+)
+from saga.engine.counters import COUNTERS
+from saga.engine.failpoint import failpoint
+from saga.engine.resending import to_send
+from saga.engine.wakeups import ADVANCE, Publisher, WakeUp
+from saga.storage import due
+from saga.storage.due import DueStep
+from saga.storage.rows import Move
+from saga.storage.store import Store
+
+_BATCH = 500
+_TIMED_OUT = json.dumps({"type": "TimeoutError", "message": "the deadline has passed"})
+
+
+class Overdue:
+    """Takes up to so many of each at a time."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def sweep(self, store: Store) -> bool:
+        """Whether there may be more."""
+        more_steps, more_sagas = self._sweep_steps(store), self._sweep_sagas(store)
+        return more_steps or more_sagas
+
+    def _sweep_steps(self, store: Store) -> bool:
+        rows = due.steps(store.connection, _BATCH)
+        if not rows:
+            return False
+        failpoint("P13")
+        moves = [move for row in rows if (move := move_of(row)) is not None]
+        landed = store.record_each(moves) if moves else {}
+        failpoint("P18")
+        moved = [row for row in rows if row.key in landed]
+        COUNTERS.timeouts += sum(row.state == "running" for row in moved)
+        stuck = [row for row in rows if row.state in ("ready", "unknown")]
+        children = [row for row in rows if row.kind == "child"]
+        if stuck or children:
+            due.postpone_steps(store.connection, [row.key for row in stuck + children])
+        again = to_send(self._publisher, ((row.wakes, wakeup_of(row)) for row in stuck))
+        self._publisher.publish([*map(wakeup_of, moved), *again])
+        if children:
+            self._look_after(store, children)
+        return len(rows) == _BATCH and bool(landed or stuck or children)
+
+    def _sweep_sagas(self, store: Store) -> bool:
+        rows = due.sagas(store.connection, _BATCH)
+        if rows:
+            due.postpone_sagas(store.connection, [row.id for row in rows])
+            wanted = ((row.wakes, WakeUp(row.queue, ADVANCE, row.id)) for row in rows)
+            self._publisher.publish(to_send(self._publisher, wanted))
+        return len(rows) == _BATCH
+
+    def _look_after(self, store: Store, rows: list[DueStep]) -> None:
+        """Children whose start, end or undoing was lost with a process."""
+        children = [
+            (row.saga_id, row.position, child_id(row.saga_id, row.position))
+            for row in rows
+            if not row.undo
+        ]
+        if children:
+            ids = [child for _, _, child in children]
+            store.restart_children(children)
+            recall_children(ids, store, self._publisher, parent_stops=True)
+            report_to_parents(ids, store, self._publisher)
+        undone = [child_id(row.saga_id, row.position) for row in rows if row.undo]
+        if undone:
+            compensate_children(undone, store, self._publisher)
+
+
+def move_of(row: DueStep) -> Move | None:
+    """The transition that is due, if it is one that needs no worker."""
+    if row.state == "retrying":
+        return Move(row.key, "retrying", "ready", due_in=2.0)
+    if row.state == "running":
+        return unknown(row, "timed out")
+    if row.state != "waiting" or row.kind == "child":
+        return None
+    if row.kind == "timer":
+        return Move(row.key, "waiting", "succeeded", result="null", is_event=True)
+    return Move(row.key, "waiting", "failed", error=_TIMED_OUT, is_event=True, reason="deadline")
+
+
+def unknown(row: DueStep, reason: str) -> Move:
+    """Nobody can say whether the attempt had its effect."""
+    return Move(
+        row.key,
+        "running",
+        "unknown",
+        row.attempt,
+        in_doubt=True,
+        due_in=2.0,
+        fences=True,
+        reason=reason,
+    )
+
+
+def wakeup_of(row: DueStep) -> WakeUp:
+    if row.state == "waiting":
+        return WakeUp(row.saga_queue, ADVANCE, row.saga_id)
+    return WakeUp.for_step(row.queue or "", row.name, row.key, row.attempt)

@@ -1,0 +1,92 @@
+"""An attempt has an outcome, whatever the user's code raises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from saga.core.decorators import step
+from saga.core.registry import registry
+from saga.core.retry import Retry
+from saga.core.rows import StepKey
+from saga.engine.attempt import Attempts
+from saga.engine.catalog import Catalog
+from saga.engine.work import Outcome, Work
+from saga.errors import Unknown
+
+
+class Rude(Exception):
+    """Neither its text nor its pause can be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    @property
+    def retry_after(self) -> float:
+        raise RuntimeError
+
+
+@pytest.fixture(autouse=True)
+def _apart() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    with registry.sandbox():
+        yield
+
+
+def attempt(name: str, *, undo: bool = False, attempt: int = 1, in_doubt: bool = False) -> Outcome:
+    key = StepKey(UUID(int=1), 1, undo)
+    work = Work(key, "trip", name, "default", "{}", attempt, 0, in_doubt)
+    return Attempts(Catalog(registry)).run(work)
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def pay() -> int:
+        raise error
+
+    return pay
+
+
+def test_an_error_that_cannot_be_shown() -> None:
+    step(raising(Rude()))
+    outcome = attempt("pay")
+    assert (outcome.state, outcome.reason) == ("retrying", "Rude: (its message cannot be shown)")
+    assert json.loads(outcome.error or "")["type"] == "Rude"
+
+
+def test_a_probe_that_returns_no_result_of_the_step_has_not_answered() -> None:
+    pay = step(retry=Retry(max_attempts=2))(raising(Unknown("?")))
+
+    @pay.probe
+    def look() -> Any:  # pyright: ignore[reportUnusedFunction]
+        return "paid"
+
+    first = attempt("pay", in_doubt=True)
+    assert (first.state, first.in_doubt) == ("unknown", True)
+    assert json.loads(first.error or "")["type"] == "InvalidInput"
+    last = attempt("pay", attempt=2, in_doubt=True)
+    assert (last.state, last.in_doubt) == ("blocked", True)
+
+
+def test_an_undo_whose_probe_returns_no_result_of_the_step_is_tried_again() -> None:
+    pay = step(raising(Unknown("?")))
+
+    @pay.probe
+    def look() -> Any:  # pyright: ignore[reportUnusedFunction]
+        return "paid"
+
+    @pay.compensation
+    def refund(paid: int | None) -> None:  # pyright: ignore[reportUnusedFunction]
+        raise AssertionError
+
+    outcome = attempt("refund", undo=True)
+    assert (outcome.state, outcome.in_doubt) == ("retrying", False)
+
+
+def test_a_step_without_effect_is_in_no_doubt_when_its_attempts_are_gone() -> None:
+    step(read_only=True)(raising(ValueError()))
+    outcome = attempt("pay", attempt=6, in_doubt=True)
+    assert (outcome.state, outcome.in_doubt) == ("failed", False)
+    assert outcome.reason == "Permanent: no attempts left; none had an effect"

@@ -1,0 +1,41 @@
+"""A broker that has lost everything gets everything again, however long the queue was."""
+
+import redis
+
+from saga import Client, StartRequest, saga, step
+from saga.engine.publishers import publisher_for
+from saga.engine.sweeper import Sweeper
+
+MANY = 1_300  # more than two of the sweeper's batches
+
+
+@step(name="lost_broker_step", queue="lost-steps")
+def touch(number: int) -> int:
+    return number
+
+
+@saga(name="lost_broker", queue="lost-sagas")
+async def touch_once(number: int) -> int:
+    return await touch(number)
+
+
+def test_every_wake_up_is_sent_again_at_once(database_url: str, broker_url: str) -> None:
+    client = Client(database_url, broker_url)
+    broker = redis.Redis.from_url(broker_url)
+    publisher = publisher_for(broker_url)
+    sweeper = Sweeper(database_url, publisher)
+    try:
+        sweeper.sweep()
+        client.start_many(StartRequest(touch_once, {"number": n}) for n in range(MANY))
+        assert broker.llen("lost-sagas") == MANY
+        broker.flushdb()
+        rounds = 1
+        while sweeper.sweep() == 0.0:
+            rounds += 1
+        assert broker.llen("lost-sagas") == MANY
+        assert rounds == MANY // 500 + 1
+    finally:
+        sweeper.stop()
+        publisher.close()
+        broker.close()
+        client.close()
