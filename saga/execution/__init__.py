@@ -1,0 +1,1 @@
+"""Celery, and only here: the app, its tasks, the worker."""

@@ -1,0 +1,110 @@
+"""The engine of this process. Each child of a pool has its own, from its first step on."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# Celery has no types.
+
+import logging
+import os
+import threading
+
+from celery import Celery
+
+from saga.core.registry import registry
+from saga.engine.process import WorkerProcess
+from saga.engine.vitals import AsyncVital, ConductorVital, LeaseVital, Postgres
+from saga.engine.watchdog import Watchdog
+from saga.execution.children import interrupt_when_ended
+from saga.execution.settings import Settings, publisher_of, settings_of
+
+log = logging.getLogger("saga.worker")
+
+_processes: dict[int, WorkerProcess] = {}  # by pid: a fork must not use its parent's
+_watchdogs: dict[int, Watchdog] = {}
+_is_leaving = False
+_ending = threading.Lock()
+_END_WITHIN = 5.0  # seconds
+
+
+def process_of(app: Celery) -> WorkerProcess:
+    """This process's lease and conductor, started at first use."""
+    process = _processes.get(os.getpid())
+    if process is None:
+        interrupt_when_ended()
+        settings = settings_of(app)
+        process = WorkerProcess(
+            settings.database_url,
+            publisher_of(settings),
+            registry,
+            frozenset(app.amqp.queues.consume_from),
+            lease=settings.lease,
+            watchers=[make() for make in settings.watchers],
+        )
+        process.start()
+        _processes[os.getpid()] = process
+        if _is_leaving:
+            process.take_up_no_more()
+        if settings.watchdog:
+            _watch(process, settings)
+    return process
+
+
+def _watch(process: WorkerProcess, settings: Settings) -> None:
+    """Ends this process, a child of the pool perhaps, when its engine hangs."""
+    postgres = Postgres(settings.database_url)
+    vitals = [
+        LeaseVital(process, postgres),
+        ConductorVital(process, postgres),
+        AsyncVital(process),
+    ]
+    _watchdogs[os.getpid()] = watchdog = Watchdog(vitals, settings.watchdog)
+    watchdog.start()
+
+
+def take_up_steps() -> None:
+    """The opposite of `take_up_no_more`: for a process in which one worker follows another."""
+    global _is_leaving  # noqa: PLW0603 - of the process, as its signals are
+    _is_leaving = False
+
+
+def take_up_no_more() -> None:
+    """The steps at hand go on, and nothing after them. Signal handlers may call it."""
+    global _is_leaving  # noqa: PLW0603
+    _is_leaving = True
+    process = _processes.get(os.getpid())
+    if process is not None:
+        process.take_up_no_more()
+
+
+def leave(drain: float) -> bool:
+    """Gives the steps at hand so many seconds, then hands over what is left of them; whether they
+    all have finished.
+    """
+    take_up_no_more()
+    log.info("takes up no more steps")
+    process = _processes.get(os.getpid())
+    finished = process is None or process.drain(drain)
+    if not finished:
+        log.warning("steps that did not finish in %g seconds are handed over", drain)
+    stop_process()
+    return finished
+
+
+def stop_process() -> None:
+    """Ends this process's lease, if it has one. Another thread that is at it is waited for, but not
+    for ever: what ends the lease may wait for a server that is silent.
+    """
+    if not _ending.acquire(timeout=_END_WITHIN):
+        return
+    try:
+        _stop_process()
+    finally:
+        _ending.release()
+
+
+def _stop_process() -> None:
+    watchdog = _watchdogs.pop(os.getpid(), None)
+    if watchdog is not None:
+        watchdog.stop()
+    process = _processes.pop(os.getpid(), None)
+    if process is not None:
+        process.stop()

@@ -1,0 +1,101 @@
+"""The log of the outcomes of steps and sagas: one subscriber, or none if nobody reads it."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from saga.core.states import SagaStatus
+from saga.engine.watchers import Watcher
+from saga.engine.work import Ended, Outcome, Work
+
+log = logging.getLogger("saga.outcome")
+
+FIELDS = ("saga_id", "saga", "step", "position", "undo", "attempt", "outcome", "seconds")
+"""What a line about a step has beside its text."""
+
+
+class StepLog(Watcher):
+    """A watcher of steps. An error's text is not logged: it may quote what the step was given."""
+
+    def started(self, work: Work, at: float) -> None:
+        """A line for each would say little; DEBUG has them."""
+        del at
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s begins", work.name, extra=_fields(work))
+
+    def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
+        """INFO if it succeeded, WARNING if not."""
+        level = logging.INFO if outcome.state == "succeeded" else logging.WARNING
+        if not log.isEnabledFor(level):
+            return
+        fields = _fields(work) | {"outcome": outcome.state, "seconds": round(seconds, 4)}
+        undo = " (undo)" if work.key.undo else ""
+        log.log(
+            level,
+            "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s",
+            work.name,
+            undo,
+            outcome.state,
+            work.attempt,
+            work.key.position,
+            work.saga_name,
+            work.key.saga_id,
+            seconds,
+            extra=fields,
+        )
+
+    def saga_ended(self, saga: Ended) -> None:
+        """INFO if it completed, WARNING if not."""
+        log.log(
+            logging.INFO if saga.status == SagaStatus.COMPLETED else logging.WARNING,
+            "saga %s %s: %s",
+            saga.name,
+            saga.status,
+            saga.saga_id,
+            extra={"saga_id": str(saga.saga_id), "saga": saga.name, "outcome": saga.status},
+        )
+
+
+def is_read() -> bool:
+    """Whether any of its lines go anywhere; if not, a step costs not even the question."""
+    return log.isEnabledFor(logging.WARNING)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, in ASCII."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger and message; of steps also FIELDS."""
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {
+            name: value for name in FIELDS if (value := getattr(record, name, None)) is not None
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def log_as_json(**_: Any) -> None:
+    """A receiver of Celery's `setup_logging`, which then leaves logging to us."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.getLogger("celery").setLevel(logging.getLogger("saga").level)
+
+
+def _fields(work: Work) -> dict[str, Any]:
+    return {
+        "saga_id": str(work.key.saga_id),
+        "saga": work.saga_name,
+        "step": work.name,
+        "position": work.key.position,
+        "undo": work.key.undo,
+        "attempt": work.attempt,
+    }

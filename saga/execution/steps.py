@@ -1,0 +1,254 @@
+"""What a Celery worker gains: tasks for the steps, a lease for each process, and the sweeper."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+# Celery and kombu have no types.
+
+import logging
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from celery import Celery, bootsteps, signals
+
+from saga.core import checks
+from saga.core.registry import registry
+from saga.core.rows import StepKey
+from saga.engine.catalog import Catalog
+from saga.engine.courier import CallbackSettings
+from saga.engine.failpoint import failpoint
+from saga.engine.pulse import Pulse
+from saga.engine.sweeper import Sweeper
+from saga.engine.vitals import Beat, Postgres, SweeperVital, Vital
+from saga.engine.wakeups import ADVANCE
+from saga.engine.watchdog import EXIT_CODE, Watchdog
+from saga.errors import DefinitionError
+from saga.execution import strategy
+from saga.execution.announce import announce
+from saga.execution.children import Farewell, StepRequest, read_to_the_end
+from saga.execution.inbox import Inbox
+from saga.execution.leaver import Leaver
+from saga.execution.own_process import (
+    leave,
+    process_of,
+    stop_process,
+    take_up_no_more,
+    take_up_steps,
+)
+from saga.execution.patience import patiently
+from saga.execution.pool import TaskPool
+from saga.execution.settings import Settings, client_of, publisher_of, settings_of
+from saga.execution.slots import slots
+from saga.execution.step_log import StepLog, is_read
+from saga.execution.task_events import TaskEvents
+from saga.execution.vitals import ConsumerVital, loop_beat
+
+log = logging.getLogger("saga.worker")
+
+
+def register_tasks(app: Celery) -> None:
+    """A Celery task for each step and compensation, by its name, and one to advance sagas."""
+    options: dict[str, Any] = {"ignore_result": True, "acks_late": False, "shared": False}
+    options["send_events"] = False  # see task_events
+    options["Strategy"] = strategy.NAME
+    options["Request"] = StepRequest
+    for name in Catalog(registry).names():
+        if name in app.tasks:
+            if not getattr(app.tasks[name], "saga_step", False):
+                raise DefinitionError(
+                    f"the app has a task named {name!r} of its own: give the step another name="
+                )
+            continue
+        app.task(_run_step(app, name), name=name, saga_step=True, **options)
+    if ADVANCE not in app.tasks:
+        app.task(_advance(app), name=ADVANCE, saga_step=True, **options)
+    Inbox(app, client_of(settings_of(app))).register()
+
+
+def _run_step(app: Celery, name: str) -> Any:
+    def run_step(saga_id: str, position: int, undo: bool) -> None:
+        failpoint("P12")  # Celery has acknowledged the message by now
+        process_of(app).run_step(name, StepKey(UUID(saga_id), position, undo))
+
+    return run_step
+
+
+def _advance(app: Celery) -> Any:
+    def advance(saga_id: str, position: int = 0, undo: bool = False) -> None:
+        del position, undo
+        process_of(app).advance(UUID(saga_id))
+
+    return advance
+
+
+def is_installed(app: Celery) -> bool:
+    """Whether `saga.install` was called on it."""
+    return SagaStep in cast("Any", app).steps["worker"]
+
+
+class SagaStep(bootsteps.StartStopStep):
+    """Registers the tasks before the worker consumes, then sweeps beside it."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._app: Celery = parent.app
+        self._sweeper: Sweeper | None = None
+        self._watchdog: Watchdog | None = None
+        self._beat: Beat | None = None
+        self._farewell = Farewell() if _has_children(parent) else None
+        settings = settings_of(parent.app)
+        end = partial(_end, parent, 0) if settings.exits else None
+        self._leaver = Leaver(settings.drain, end)
+        take_up_steps()  # before the pool forks
+        register_tasks(parent.app)
+        _be_seen(parent)
+        if settings.checks:
+            checks.warn([*registry.steps(), *registry.sagas()])
+        signals.task_unknown.connect(_note_unknown)
+        signals.worker_process_init.connect(self._child_starts)
+        signals.worker_process_shutdown.connect(_child_stops)
+        signals.worker_shutting_down.connect(self._is_told_to_stop)
+        signals.worker_shutdown.connect(self._has_stopped)
+
+    def start(self, parent: Any) -> None:
+        settings = settings_of(parent.app)
+        self._leaver.start()
+        patiently(lambda: announce(settings.database_url, Catalog(registry)))
+        if parent.pool_cls.__module__.endswith("solo"):
+            parent.pool.terminate_job = _interrupt
+        if self._farewell is None:
+            patiently(lambda: process_of(parent.app))
+        self._sweeper = Sweeper(
+            settings.database_url,
+            publisher_of(settings),
+            patience=settings.lease / 2,
+            callbacks=CallbackSettings.from_environment(),
+            announced=[(saga.name, saga.version) for saga in registry.sagas()],
+        )
+        self._sweeper.start()
+        if settings.watchdog:
+            self._watch(parent, settings, self._sweeper)
+        slots.open(lambda: getattr(parent, "max_concurrency", None) or parent.pool.num_processes)
+        log.info("saga worker ready")
+
+    def _watch(self, parent: Any, settings: Settings, sweeper: Sweeper) -> None:
+        publisher = publisher_of(settings)
+        self._beat = loop_beat(parent, publisher)
+        vitals: list[Vital] = [
+            self._beat,
+            ConsumerVital(parent, publisher),
+            SweeperVital(sweeper, Postgres(settings.database_url)),
+        ]
+        self._watchdog = Watchdog(
+            vitals, settings.watchdog, Pulse(parent.hostname), partial(_end, parent, EXIT_CODE)
+        )
+        self._watchdog.start()
+
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        """Called by Celery for each connection to the broker."""
+        del parent
+        if self._beat is not None:
+            self._beat.beat()
+            hub.call_repeatedly(1.0, self._beat.beat)
+
+    def stop(self, parent: Any) -> None:
+        """Lets the steps at hand finish and hands the others over."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        slots.close()
+        until = time.monotonic() + settings_of(parent.app).drain
+        if self._farewell is not None:
+            self._farewell.say()
+            read_to_the_end(parent.pool)
+        self._leaver.tell()
+        self._leaver.wait()
+        if isinstance(parent.pool, TaskPool) and not parent.pool.rests(until):
+            log.warning("tasks that did not finish in time are given up")
+        self.terminate(parent)
+
+    def terminate(self, parent: Any) -> None:
+        del parent
+        # The children of a next worker in this process are not to hear this one's farewell.
+        signals.worker_process_init.disconnect(self._child_starts)
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()
+        stop_process()
+
+    def _is_told_to_stop(self, **_: Any) -> None:
+        """In the signal's handler: Celery stops this step only when it has left the broker."""
+        take_up_no_more()
+        slots.close()
+        self._leaver.tell()
+        if self._farewell is not None:
+            self._farewell.say()
+
+    def _has_stopped(self, **_: Any) -> None:
+        self._leaver.done()
+
+    def _child_starts(self, **_: Any) -> None:
+        if self._farewell is not None:
+            self._farewell.hear(self._child_leaves)
+
+    def _child_leaves(self) -> None:
+        settings = settings_of(self._app)
+        if not leave(settings.drain) and settings.exits:
+            os._exit(0)
+
+
+def _has_children(parent: Any) -> bool:
+    return str(parent.pool_cls.__module__).endswith("prefork")
+
+
+def _be_seen(parent: Any) -> None:
+    """The log and Flower see our steps, whoever started the worker.
+
+    Flower does by events of ours. Celery's own, of the app's other tasks, are as costly as before
+    and stay as the app has them.
+    """
+    settings = settings_of(parent.app)
+    watchers = list(settings.watchers)
+    if is_read():
+        watchers.append(StepLog)
+    if parent.task_events if settings.events is None else settings.events:
+        watchers.append(lambda: TaskEvents(parent.app, parent.hostname))
+    parent.app.conf.saga_settings = replace(settings, watchers=tuple(watchers))
+
+
+def _interrupt(*_: Any) -> None:
+    """A cold shutdown of a solo pool, in the handler of its signal, so in the middle of a step.
+
+    Celery raises NotImplementedError there, which would pass for the step's own.
+    """
+    raise KeyboardInterrupt
+
+
+def _end(parent: Any, code: int) -> None:
+    """The children of a prefork pool first: nobody would end them."""
+    for child in getattr(getattr(parent.pool, "_pool", None), "_pool", None) or ():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+    os._exit(code)
+
+
+def _child_stops(**_: Any) -> None:
+    stop_process()
+
+
+def _note_unknown(sender: Any = None, name: str = "", message: Any = None, **_: Any) -> None:
+    """A step that this worker has no code for waits, and `show` says why."""
+    try:
+        (saga_id, position, undo), _, _ = message.decode()
+        key = StepKey(UUID(saga_id), int(position), bool(undo))
+    except (TypeError, ValueError):
+        return  # not one of ours
+    queue = message.delivery_info.get("routing_key")
+    process_of(sender.app).note(key, f"a worker on queue {queue!r} does not know step {name!r}")

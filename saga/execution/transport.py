@@ -1,0 +1,127 @@
+"""Celery's Redis transport, with four differences.
+
+It survives what others put into its lists: without this a line that is no message (somebody's
+LPUSH) ends the worker that reads it.
+
+And it takes several messages at a time. kombu asks for one, goes once round its event loop, and
+asks again, which costs more than all the rest of a message. This one follows up each message with
+a request for as many as the worker has free slots. What a worker has taken when it dies is sent
+again by the sweeper.
+
+It takes messages only while slots are free, as `worker_disable_prefetch` does, but knows when
+the event loop waits for one.
+
+And a worker that stops does not wait until its last BRPOP has run out.
+"""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# kombu has no types.
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any
+
+from kombu.connection import Connection
+from kombu.transport import redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from redis.exceptions import RedisError, ResponseError
+
+from saga.execution.slots import slots
+
+log = logging.getLogger("saga.inbox")
+
+_MOST = 32  # messages that follow one
+
+
+class Credit(virtual.QoS):
+    """Lets messages come as long as slots are free."""
+
+    def can_consume(self) -> bool:
+        return slots.may_take()
+
+
+class Channel(redis.Channel):
+    """Throws away, and says so, what cannot be read as JSON."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.ack_emulation:  # else kombu's own keeps what is not acknowledged in Redis
+            self.QoS = Credit
+        self._reads_from: Any = None  # the socket
+        self._client_id: int | None = None
+
+    def close(self) -> None:
+        """Its last BRPOP must be answered, else the message in an answer would be lost."""
+        if self._in_poll and slots.are_closed:
+            self._unblock()
+        super().close()
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        socket = self.client.connection._sock
+        if socket is not None and socket is not self._reads_from:
+            self._reads_from, self._client_id = socket, self._ask_client_id()
+        super()._brpop_start(timeout)
+
+    def _ask_client_id(self) -> int | None:
+        try:
+            return self.client.client_id()
+        except ResponseError:  # this user may not; then to stop takes seconds
+            return None
+
+    def _unblock(self) -> None:
+        if self._client_id is None:
+            return
+        with suppress(RedisError), self.conn_or_acquire() as client:
+            client.client_unblock(self._client_id)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            super()._brpop_read(**options)
+        except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
+            _thrown_away(error)
+        free = slots.free
+        if free > 0 and self._queue_cycle.items:  # none after its consumers were cancelled
+            # The queue that was just read from is last in turn now.
+            self._take_more(self._queue_cycle.items[-1], min(free, _MOST))
+        return True
+
+    def _take_more(self, queue: str, most: int) -> None:
+        for item in self.client.rpop(self._q_for_pri(queue, 0), most) or ():
+            try:
+                message = _read(item)
+            except (ValueError, RecursionError) as error:
+                _thrown_away(error)
+            else:
+                self.connection._deliver(message, queue)
+
+
+def _read(item: bytes) -> Any:
+    """Kombu's JSON has types of its own, and is slow; most messages have none of them."""
+    return loads(bytes_to_str(item)) if b"__type__" in item else json.loads(item)
+
+
+def _thrown_away(error: Exception) -> None:
+    log.warning("thrown away what is no message: %s", type(error).__name__)
+
+
+class Transport(redis.Transport):
+    """Throws away, and says so, what is JSON but no message."""
+
+    Channel = Channel
+    brpop_timeout = 5  # seconds; asking anew each second was most of what an idle worker cost
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        try:
+            if isinstance(message, dict):
+                super()._deliver(message, queue)
+                return
+        except (TypeError, ValueError, LookupError, AttributeError):  # of kombu and Celery
+            log.debug("what is no message", exc_info=True)
+        log.warning("thrown away what is no message, from queue %s", queue)
+
+
+# Logs name a broker by its transport: a path of ours where redis:// is meant.
+Connection.resolve_aliases[f"{__name__}:{Transport.__qualname__}"] = "redis"
