@@ -1,0 +1,37 @@
+"""The audit trail: what people and services did."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from saga.operations.api.access import Admin
+from saga.operations.api.params import DEEPEST, Limit, Words
+from saga.operations.api.services import Using
+from saga.storage.queries import AuditRow
+from saga.storage.queries import audit as query
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+
+class AuditPage(BaseModel):
+    """Actions, newest first. `next`: pass it as `before` for older ones."""
+
+    actions: list[AuditRow]
+    next: int | None
+
+
+@router.get("")
+def list_(
+    using: Using,
+    _: Admin,
+    *,
+    saga_id: UUID | None = None,
+    actor: Annotated[Words | None, Query()] = None,
+    before: Annotated[int | None, Query(ge=1, le=DEEPEST)] = None,
+    limit: Limit = 50,
+) -> AuditPage:
+    """Who did what, on which saga, and why it was refused if it was."""
+    rows = using.read(lambda c: query(c, saga_id=saga_id, actor=actor, before=before, limit=limit))
+    return AuditPage(actions=list(rows), next=rows[-1].id if len(rows) == limit else None)

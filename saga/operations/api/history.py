@@ -1,0 +1,38 @@
+"""A saga's history: every transition, and who or what caused it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from saga.errors import SagaNotFound
+from saga.operations.api.access import Viewer
+from saga.operations.api.params import LARGEST, Limit
+from saga.operations.api.services import Using
+from saga.storage.queries import Transition, history
+
+router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["sagas"])
+
+
+class HistoryPage(BaseModel):
+    """Transitions in order. `next`: pass it as `after` for those that follow."""
+
+    transitions: list[Transition]
+    next: int | None
+
+
+@router.get("/history")
+def show(
+    saga_id: UUID,
+    using: Using,
+    _: Viewer,
+    after: Annotated[int, Query(ge=0, le=LARGEST, description="The last `seq` seen.")] = 0,
+    limit: Limit = 500,
+) -> HistoryPage:
+    """What happened to a saga, from the beginning."""
+    rows = using.read(lambda c: history(c, saga_id, after=after, limit=limit + 1))
+    if not rows and not after:
+        raise SagaNotFound(f"there is no saga {saga_id}")
+    more = len(rows) > limit
+    return HistoryPage(transitions=list(rows[:limit]), next=rows[limit - 1].seq if more else None)

@@ -1,0 +1,77 @@
+"""Types of parameters and of fields in bodies."""
+
+from typing import Annotated, Any
+
+from fastapi import Header, Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from saga.core import codec
+from saga.core.codec import check_text, parse
+from saga.engine.requests import check_words
+from saga.errors import InvalidInput
+from saga.operations.wording import parse_since
+from saga.storage.queries import Cursor
+
+LARGEST = 2**31 - 1  # Postgres' integer
+DEEPEST = 2**63 - 1
+
+
+class Body(BaseModel):
+    """A body: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _words(text: str) -> str:
+    check_words(text, "text")
+    return text
+
+
+Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_words)]
+"""A short text."""
+
+Position = Annotated[int, Path(ge=1, le=LARGEST, description="A step's place in its saga.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows a page.")]
+CursorText = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
+Version = Annotated[int, Field(ge=1, le=LARGEST)]
+Since = Annotated[
+    str | None,
+    Query(max_length=60, description="How long ago at most: 30m, 2h, 1d; or a time."),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=500,
+        description="The same key has the effect once, and the same answer each time.",
+    ),
+]
+
+
+def cursor(text: str | None) -> Cursor | None:
+    """Raises InvalidInput."""
+    return Cursor.parse(text) if text else None
+
+
+def since(text: str | None) -> Any:
+    """A moment or a length of time; raises InvalidInput."""
+    try:
+        return parse_since(text) if text else None
+    except ValueError as error:
+        raise InvalidInput(f"query.since: {error}") from None
+
+
+def attributes(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` each; a value that is JSON is what it says, any other is text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput("query.attribute: want name=value")
+        try:
+            found[name] = parse(check_text(text, "value"))
+        except InvalidInput:
+            found[name] = text
+    codec.encode(found, "query.attribute")
+    return found

@@ -1,0 +1,33 @@
+"""`saga retry`."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+
+from saga.operations.cli.clients import client
+from saga.operations.cli.ends import Ends, awaited
+from saga.operations.cli.group import SagaCommand
+from saga.operations.cli.params import actor, by
+from saga.operations.cli.selection import Selection, selecting
+
+
+@click.command("retry", cls=SagaCommand)
+@selecting
+@click.option("--reason", help="Why, for the records.")
+@by
+@awaited
+def command(*, reason: str | None, by: str | None, wait_for: float | None, **selected: Any) -> int:
+    """Let failed sagas go on from the step that failed, with a fresh budget of attempts."""
+    selection = Selection(**selected)
+    found = selection.find("failed")
+    with client() as talking:
+        operator, ends = talking.operator(actor(by)), Ends(talking, wait_for)
+
+        def act(saga_id: UUID) -> None:
+            operator.retry(saga_id, reason=reason)
+            ends.wait(saga_id, ("completed",))
+
+        return selection.act(
+            found, act, "it goes on from the step that failed: see `saga show`", ends
+        )

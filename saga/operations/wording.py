@@ -1,0 +1,64 @@
+"""Durations, moments and lists as people write and read them."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_since(text: str) -> datetime | timedelta:
+    """`90s`, `30m`, `2h`, `1d`, `1w`, or an ISO date or time (UTC unless it says otherwise).
+
+    Raises ValueError, which says what would be right.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
+    try:
+        if found:
+            return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+        moment = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is neither a duration like 30m, 2h or 1d nor a time like 2026-01-31T12:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two units at most: `2.5 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    if seconds < 1:
+        milliseconds = max(seconds, 0) * 1000
+        return f"{milliseconds:.1f} ms" if 0 < milliseconds < 10 else f"{milliseconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    for big, small, name, lesser in (
+        (86400, 3600, "d", "h"),
+        (3600, 60, "h", "min"),
+        (60, 1, "min", "s"),
+    ):
+        if whole >= big:
+            rest = whole % big // small
+            return f"{whole // big} {name} {rest} {lesser}" if rest else f"{whole // big} {name}"
+    return f"{whole} s"
+
+
+def between(start: datetime, end: datetime) -> str:
+    """The time from one to the other."""
+    return duration((end - start).total_seconds())
+
+
+def clock(moment: datetime) -> str:
+    """A moment to the second, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = list(parts) or [""]
+    return f"{', '.join(first)} and {last}" if first else last

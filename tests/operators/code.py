@@ -1,0 +1,8 @@
+"""The sagas of these tests for this process, apart from what other tests define."""
+
+from saga.core.registry import registry
+
+with registry.sandbox():
+    from tests.operators import sagas
+
+__all__ = ["sagas"]
