@@ -1,0 +1,94 @@
+"""What a failed call means for the step that made it.
+
+A call that was refused before it did anything is retried (`CallFailed`) or not (`Permanent`). One
+that may have had its effect is `Unknown`: then the engine asks the step's probe, or repeats the
+call under the same idempotency key.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from email.utils import mktime_tz, parsedate_tz
+
+from pydantic import ValidationError
+
+from saga import Permanent, SagaError, Unknown
+
+LONGEST_WAIT = 900.0
+"""Seconds that a `Retry-After` can ask for at most; a larger or absurd value counts as this."""
+
+TRY_AGAIN = frozenset({408, 409, 425, 429, 503, 529})
+"""Statuses that say the request was not carried out and may be sent again."""
+
+
+class CallFailed(SagaError):
+    """A call that had no effect and may succeed when it is made again.
+
+    `retry_after` is the wait in seconds that the other side asked for; without one the step's
+    retry policy decides.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class BadAnswer(CallFailed):
+    """The answer arrived and is not what was asked for; asking again may give a better one."""
+
+
+def from_status(
+    service: str, status: int, message: str, wait: float | None, *, safe: bool
+) -> Exception:
+    """The exception for an answer that is an error.
+
+    `safe`: the call has no effect worth protecting (a read, a model call), so that a server error
+    in the middle of it can simply be retried.
+    """
+    text = f"{service} answered {status}: {shorten(message) or 'no reason given'}"
+    if status in TRY_AGAIN or (safe and status >= 500):
+        return CallFailed(text, wait)
+    if status >= 500:
+        return Unknown(text)
+    return Permanent(text)
+
+
+def retry_after(value: str | None, now: float | None = None) -> float | None:
+    """The seconds that a `Retry-After` header asks for: a number or an HTTP date.
+
+    None when there is no header or nobody can read it. Never negative, never above
+    `LONGEST_WAIT`; `now` is the time that a date is compared with (epoch seconds).
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        parsed = parsedate_tz(value)
+        if parsed is None:
+            return None
+        try:
+            seconds = mktime_tz(parsed) - (time.time() if now is None else now)
+        except (OverflowError, ValueError):
+            return LONGEST_WAIT
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """One printable line of at most `limit` characters: errors end up in logs and terminals."""
+    printable = (letter if letter.isprintable() else " " for letter in text[: 4 * limit])
+    line = " ".join("".join(printable).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def problems(error: ValidationError) -> str:
+    """What does not fit and where, never the values themselves."""
+    found = [
+        f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
+        for item in error.errors()
+    ]
+    return shorten("; ".join(found[:3]))
