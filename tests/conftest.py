@@ -1,0 +1,122 @@
+"""Servers and databases for tests.
+
+Each pytest-xdist worker has one Postgres and one Redis of its own. Each test that asks has a
+database and a broker that nothing was ever put into.
+"""
+
+import contextlib
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from saga.operations.embedded import EmbeddedPostgres, EmbeddedRedis, EmbeddedStack
+
+_TEMPLATE = "template_of_tests"
+_REDIS_DATABASES = 256
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each pytest-xdist worker must find the same tests: no addresses in their names."""
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError("give these parameters ids:\n" + "\n".join(unstable))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The server that this worker's tests share: do not restart it, ask for `own_stack`."""
+    with EmbeddedPostgres(durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """The server that this worker's tests share: do not flush it, ask for `own_stack`."""
+    with EmbeddedRedis(databases=_REDIS_DATABASES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _template(postgres: EmbeddedPostgres) -> str:
+    """A migrated database that tests get copies of."""
+    _administer(postgres, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    _migrate(postgres.url_of(_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, _template: str) -> Iterator[str]:
+    """A fresh, migrated database; dropped afterwards, with whoever is still connected."""
+    with _database(postgres, _template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database without our schema."""
+    with _database(postgres, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(redis_server: EmbeddedRedis) -> str:
+    """A fresh, empty numbered database of Redis."""
+    number = next(_numbers) % _REDIS_DATABASES
+    redis_server.flush(number)
+    return redis_server.url_of(number)
+
+
+@pytest.fixture(scope="session")
+def _stopped_servers() -> Iterator[Path]:
+    """The folder of a stack that was migrated and stopped cleanly: copies start at once."""
+    with _folder() as folder:
+        with EmbeddedStack(folder, durable=False) as stack:
+            _migrate(stack.database_url)
+        yield folder
+
+
+@pytest.fixture
+def own_stack(_stopped_servers: Path) -> Iterator[EmbeddedStack]:
+    """Postgres, migrated, and Redis for this test alone, to kill, restart and flush."""
+    with _folder() as folder:
+        # `cp -a` keeps the owner of each file, who is not us when we are root.
+        subprocess.run(["cp", "-a", f"{_stopped_servers}/.", str(folder)], check=True)
+        with EmbeddedStack(folder, durable=False) as stack:
+            yield stack
+
+
+@contextlib.contextmanager
+def _folder() -> Generator[Path]:
+    """A temporary folder that the account of Postgres may enter; pytest's are closed to it."""
+    with tempfile.TemporaryDirectory(prefix="saga-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
+
+
+@contextlib.contextmanager
+def _database(server: EmbeddedPostgres, template: str) -> Generator[str]:
+    name = f"test_{next(_numbers)}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    _administer(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+    yield server.url_of(name)
+    _administer(server, sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+
+
+def _migrate(database_url: str) -> None:
+    # Most tests are of the pure core, and start sooner without SQLAlchemy.
+    from saga.storage.migrate import migrate
+
+    migrate(database_url)
+
+
+def _administer(server: EmbeddedPostgres, statement: sql.Composed) -> None:
+    with psycopg.connect(server.url_of("postgres"), autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,106 @@
+"""A living worker keeps its lease whatever else breaks, and without a lease it takes up nothing."""
+
+import os
+import signal
+
+import pytest
+
+from saga.core.rows import StepKey
+from saga.operations.embedded import EmbeddedStack
+from tests.faults.arena import LEASE, Arena
+from tests.faults.code import sagas
+from tests.faults.proxy import proxy
+
+_CUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = 'saga presence'
+"""
+
+
+def test_cut_presence_connection(arena: Arena) -> None:
+    """With the lease of everyday, whose renewals are far apart."""
+    gate = arena.ledger.hold("do", "book", when="after")
+    saga = arena.start(sagas.trip, 1, key="one").id
+    arena.worker(lease=20.0)
+    arena.until(lambda: gate.arrived, "the effect")
+    seen = arena.records.clock()
+    assert arena.records.query(_CUT)
+    arena.until(lambda: arena.records.seconds_since(seen) > 3, "a sweeper would have noticed")
+    gate.open()
+    assert arena.until_over(saga) == {saga: "completed"}
+    assert arena.records.attempts(saga) == 1
+    assert arena.records.query(_CUT)
+
+
+def test_half_open_presence_connection(arena: Arena) -> None:
+    """The server does not know yet that the connection is dead, and keeps its lock."""
+    gate = arena.ledger.hold("do", "book", when="after")
+    saga = arena.start(sagas.trip, 1, key="one").id
+    with proxy(arena.database_url) as between:
+        worker = arena.worker(environment={"SAGA_DATABASE_URL": between.url(arena.database_url)})
+        arena.until(lambda: gate.arrived, "the effect")
+        assert between.cut_clients() >= 3
+        seen = arena.records.clock()
+        arena.until(lambda: arena.records.seconds_since(seen) > 4, "its lease would be over")
+        gate.open()
+        assert arena.until_over(saga) == {saga: "completed"}
+        assert arena.records.attempts(saga) == 1
+        assert arena.records.live_workers() == [worker.pid]
+        arena.check()
+
+
+def test_renewer_dies_alone(arena: Arena) -> None:
+    worker = arena.worker("P17=raise")
+    arena.until(lambda: arena.has_passed("P17"), "the fail point acts")
+    seen = arena.records.clock()
+    arena.until(lambda: arena.records.seconds_since(seen) > LEASE + 1, "its lease would be over")
+    assert arena.records.live_workers() == [worker.pid]
+    done = arena.start_many(sagas.voyage, 3)
+    assert set(arena.until_over(*done).values()) == {"completed"}
+    assert arena.records.takeovers() == 0
+
+
+@pytest.mark.parametrize("verb", ["do", "undo"])
+def test_renewer_dies_alone_at_an_effect(arena: Arena, verb: str) -> None:
+    gate = arena.ledger.hold(verb, "book", when="after")
+    arena.worker("P17=raise@4")
+    saga = arena.start(sagas.trip, 1, fails=True, key="one").id
+    arena.until(lambda: gate.arrived, "the effect")
+    arena.until(lambda: arena.has_passed("P17"), "the fail point acts")
+    seen = arena.records.clock()
+    arena.until(lambda: arena.records.seconds_since(seen) > LEASE + 1, "its lease would be over")
+    gate.open()
+    assert arena.until_over(saga) == {saga: "compensated"}
+    assert arena.records.attempts(saga, undo=verb == "undo") == 1
+    assert arena.ledger.undone == arena.ledger.applied == [f"{saga}:1"]
+
+
+def test_takes_up_nothing_without_a_lease(arena: Arena) -> None:
+    saga = arena.start(sagas.fan, 2, key="one").id
+    second = StepKey(saga, 2, undo=False)
+    with arena.inline() as process:
+        first = process.conductor.advance(saga)
+        process.presence.renewed_at -= 61.0
+        process.run_step("book", second)
+        assert arena.records.steps(saga)[2, False].state == "ready"
+        arena.carry_out(process, first)
+        assert arena.records.steps(saga)[1, False].state == "succeeded"
+    arena.worker()
+    assert arena.until_over(saga) == {saga: "completed"}
+
+
+def test_redis_hangs_longer_than_the_lease(own_arena: Arena, own_stack: EmbeddedStack) -> None:
+    arena = own_arena
+    arena.worker()
+    arena.worker()
+    arena.ready()
+    os.kill(own_stack.redis.pid, signal.SIGSTOP)
+    try:
+        started = [arena.start(sagas.voyage, key=str(n)).id for n in range(4)]
+        seen = arena.records.clock()
+        arena.until(lambda: arena.records.seconds_since(seen) > 7, "seven seconds pass")
+        assert len(arena.records.live_workers()) == 2
+    finally:
+        os.kill(own_stack.redis.pid, signal.SIGCONT)
+    assert set(arena.until_over(*started).values()) == {"completed"}
+    assert arena.records.takeovers() == 0

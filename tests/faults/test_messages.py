@@ -1,0 +1,66 @@
+"""Wake-ups that come three times, out of order, or never."""
+
+import random
+import re
+from uuid import uuid4
+
+import pytest
+
+from saga.engine.publishers import publisher_for
+from saga.engine.wakeups import ADVANCE, WakeUp
+from tests.faults.arena import Arena
+from tests.faults.code import sagas
+from tests.faults.unreliable import VARIABLE
+
+_MANGLED = r"mangled: (\d+) into (\d+)"
+
+
+@pytest.mark.parametrize(("copies", "dropped"), [(3, 0.0), (3, 0.3)])
+def test_unreliable_broker(arena: Arena, copies: int, dropped: float) -> None:
+    seed = random.randrange(2**32)
+    print("broker seed:", seed)  # noqa: T201 - shown with a failure, to repeat it
+    unreliable = {VARIABLE: f"{copies}:{dropped}:{seed}"}
+    workers = [arena.worker(environment=unreliable) for _ in range(2)]
+    forward = arena.start_many(sagas.voyage, 10)
+    backward = [arena.start(sagas.trip, 3, fails=True, key=str(n)).id for n in range(5)]
+    parents = arena.start_many(sagas.family, 3, 3)
+    letters = arena.start(sagas.letters, 5, key="letters")
+    for number in range(5):
+        letters.signal("letter", number)
+    ends = arena.until_over(timeout=40)
+    assert {ends[one] for one in forward + parents} == {"completed"}
+    assert {ends[one] for one in backward} == {"compensated"}
+    assert letters.result(1) == list(range(5))
+    logs = "".join(worker.log.read_text() for worker in workers)
+    mangled = [(int(asked), int(sent)) for asked, sent in re.findall(_MANGLED, logs)]
+    assert sum(sent for _, sent in mangled) > 1.5 * sum(asked for asked, _ in mangled) > 0
+    if not dropped:
+        assert all(entry.attempt == 1 for entry in arena.ledger.entries)
+
+
+def test_lost_before_a_backlog_that_does_not_end(arena: Arena) -> None:
+    """There are always more messages than what is due: nobody can tell that one of them is gone."""
+    started = arena.start_many(sagas.one, 3, 1)
+    with arena.inline("sagas") as process:
+        process.advance(started[0])
+    arena.lose_messages()
+    publisher = publisher_for(arena.broker_url)
+    strangers = {"sagas": uuid4(), "default": uuid4()}
+    publisher.publish([WakeUp(q, ADVANCE, s) for q, s in strangers.items() for _ in range(100)])
+
+    def lengths() -> list[int]:
+        return [publisher.length(queue) or 0 for queue in strangers]
+
+    before = lengths()
+    with arena.sweeper() as sweeper:
+        assert publisher.intact() is False, "the broker has lost everything"
+        for look in range(8):
+            arena.records.query("UPDATE saga.saga SET due_at = now() WHERE due_at IS NOT NULL")
+            arena.records.query("UPDATE saga.step SET due_at = now() WHERE due_at IS NOT NULL")
+            sweeper.sweep()
+            if look < 3:
+                assert lengths() == before, "they may well be among those that wait"
+    assert all(n > once for n, once in zip(lengths(), before, strict=True))
+    arena.worker()
+    assert set(arena.until_over().values()) == {"completed"}
+    publisher.close()

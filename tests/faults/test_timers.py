@@ -1,0 +1,108 @@
+"""Timers: never early by the database's clock, once, and not for ever late."""
+
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.faults.arena import Arena
+from tests.faults.code import sagas
+
+_LATE = 5.0  # seconds, on a busy machine
+_LATE_AFTER_A_FAULT = 15.0  # a worker has to start, and a leader to be elected
+
+_WAITING = """
+SELECT saga_id, position, due_at FROM saga.step WHERE kind = 'timer' AND state = 'waiting'
+"""
+_FIRED = """
+SELECT h.saga_id, h.position, h.at FROM saga.history h
+  JOIN saga.step t ON t.saga_id = h.saga_id AND t.position = h.position
+ WHERE t.kind = 'timer' AND h.before = 'waiting' AND h.after = 'succeeded'
+"""
+_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def _watch(arena: Arena) -> dict[tuple[UUID, int], datetime]:
+    """When each timer is due, until all sagas have ended."""
+    due: dict[tuple[UUID, int], datetime] = {}
+
+    def over() -> bool:
+        for row in arena.records.query(_WAITING):
+            due[row.saga_id, row.position] = row.due_at
+        return not arena.records.open()
+
+    arena.until(over, "the sagas end")
+    return due
+
+
+def _assert_punctual(
+    arena: Arena, due: dict[tuple[UUID, int], datetime], late: float = _LATE
+) -> None:
+    fired = [((row.saga_id, row.position), row.at) for row in arena.records.query(_FIRED)]
+    assert len(fired) == len(dict(fired)), "a timer has fired twice"
+    seen = {key: at for key, at in fired if key in due}
+    assert len(seen) >= 3
+    for key, at in seen.items():
+        assert 0 <= (at - due[key]).total_seconds() < late
+
+
+def test_in_time_and_once(arena: Arena) -> None:
+    arena.worker()
+    arena.worker()
+    arena.ready()
+    for number in range(6):
+        arena.start(sagas.naps, 3, 0.4 + number / 50, key=str(number))
+    _assert_punctual(arena, _watch(arena))
+
+
+@pytest.mark.parametrize("action", ["kill", "stop", "raise"])
+@pytest.mark.parametrize("point", ["P13", "P18"])
+def test_sweeper_at_work(arena: Arena, point: str, action: str) -> None:
+    arena.worker(f"{point}={action}")
+    arena.ready()
+    for number in range(4):
+        arena.start(sagas.naps, 3, 0.3, key=str(number))
+    arena.until(lambda: arena.has_passed(point), "the fail point acts")
+    arena.worker()
+    _assert_punctual(arena, _watch(arena), _LATE_AFTER_A_FAULT)
+
+
+def test_due_while_all_workers_were_down(arena: Arena) -> None:
+    worker = arena.worker()
+    saga = arena.start(sagas.naps, 2, 1.0, key="one").id
+    (waiting,) = arena.until(lambda: arena.records.query(_WAITING), "it sleeps")
+    worker.kill()
+    arena.until(
+        lambda: arena.records.clock() > waiting.due_at.timestamp() + 0.5, "its time has come"
+    )
+    arena.worker()
+    due = {(saga, waiting.position): waiting.due_at} | _watch(arena)
+    fired = {(row.saga_id, row.position): row.at for row in arena.records.query(_FIRED)}
+    assert len(fired) == 2
+    assert all(fired[key] >= due[key] for key in due)
+
+
+@pytest.mark.skipif(_FAKETIME is None, reason="libfaketime is not installed (Debian: faketime)")
+@pytest.mark.parametrize("offset", ["+1d", "-1d"])
+def test_one_worker_lives_on_another_day(arena: Arena, offset: str) -> None:
+    arena.worker(
+        environment={
+            "LD_PRELOAD": str(_FAKETIME),
+            "FAKETIME": offset,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_RESET": "1",
+        }
+    )
+    arena.worker()
+    arena.ready()
+    before = arena.records.clock()
+    naps = [arena.start(sagas.naps, 3, 0.4, key=str(n)) for n in range(4)]
+    trips = arena.start_many(sagas.voyage, 6)
+    _assert_punctual(arena, _watch(arena))
+    after = arena.records.clock()
+    assert set(arena.until_over(*trips).values()) == {"completed"}
+    assert arena.records.takeovers() == 0
+    for nap in naps:
+        ends = nap.result(1)
+        assert before <= ends[0] <= ends[1] <= ends[2] <= after

@@ -1,0 +1,8 @@
+"""The sagas of the machine, apart from what other tests define."""
+
+from saga.core.registry import registry
+
+with registry.sandbox():
+    from tests.machine import trades
+
+__all__ = ["trades"]

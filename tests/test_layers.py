@@ -1,0 +1,31 @@
+"""Layers point one way, and `import saga` stays light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parent.parent
+
+# What a web process that only starts sagas must not pay for.
+HEAVY = ["alembic", "celery", "fastapi", "flower", "kombu", "psycopg_pool", "sqlalchemy"]
+
+
+def test_layers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(config_filename="pyproject.toml", cache_dir=None, no_cache=True)
+    assert status == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "use", ["import saga", "from saga import Client", "from saga import saga, step, approval"]
+)
+def test_import_is_light(use: str) -> None:
+    program = f"{use}\nimport sys\nprint(*sorted(set({HEAVY}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
