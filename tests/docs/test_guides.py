@@ -1,0 +1,103 @@
+"""The guides do what they say, and every command in any document exists."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from saga.operations.cli import main
+from saga.operations.cli.settings import Settings
+from tests.docs.snippets import snippets
+from tests.docs.test_snippets import Reader
+from tests.live.processes import ROOT, announced, until
+
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+GUIDES = ["operations", "from-celery", "from-temporal"]
+_BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def reader(database_url: str, broker_url: str, tmp_path: Path) -> Any:
+    urls = {"SAGA_DATABASE_URL": database_url, "SAGA_BROKER_URL": broker_url}
+    made = Reader(tmp_path, {**urls, "SAGA_HEALTH_DIR": str(tmp_path / "health")})
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_does_what_it_says(name: str, reader: Reader, database_url: str) -> None:
+    for snippet in snippets(DOCS / f"{name}.md"):
+        reader.follow(snippet)
+        if "service" in snippet.options:
+            until(lambda: announced(database_url), "the worker is ready")
+
+
+def _commands(page: Path) -> list[str]:
+    blocks = _BLOCK.findall(page.read_text())
+    shell = "\n".join(text for language, text in blocks if language in {"sh", "console"})
+    joined = shell.replace("\\\n", " ").splitlines()
+    lines = [line.removeprefix("$ ").split("  #")[0] for line in joined]
+    return [line for line in lines if line.startswith("saga ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_exists_and_takes_these_options(page: Path) -> None:
+    for line in _commands(page):
+        bare = re.sub(r"\s(\|\s.*|>\s*\S+)$", "", line.strip())
+        words = shlex.split(re.sub(r"\$\w*PORT", "1", bare))
+        context: click.Context = main.make_context("saga", words[1:], obj=Settings())
+        group: click.Group = main
+        while True:
+            rest = [*context._protected_args, *context.args]  # pyright: ignore[reportPrivateUsage]
+            verb, command, rest = group.resolve_command(context, rest)
+            assert command is not None, line
+            context = command.make_context(verb, rest, parent=context)
+            if not isinstance(command, click.Group):
+                break
+            group = command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_yaml_is_yaml() -> None:
+    blocks = _BLOCK.findall((DOCS / "operations.md").read_text())
+    parsed = [yaml.safe_load(text) for language, text in blocks if language == "yaml"]
+    assert parsed[0]["kind"] == "ScaledObject"
+    assert len(parsed) == 5
+
+
+def test_the_metrics_of_the_handbook_are_those_that_there_are() -> None:
+    named = set(
+        re.findall(r"`(saga_[a-z_]+)(?:\{[a-z,]+\})?`", (DOCS / "operations.md").read_text())
+    )
+    sources = "".join(p.read_text() for p in (ROOT / "saga/operations/metrics").glob("*.py"))
+    real = set(re.findall(r'"(saga_[a-z_]+)"', sources))
+    assert {name.removesuffix("_total") for name in named - {"saga_id"}} == real
+
+
+def test_the_table_of_guarantees_is_the_one_of_the_readme() -> None:
+    table = re.compile(r"^\| boundary .*?\n\n", re.MULTILINE | re.DOTALL)
+    (here,) = table.findall((DOCS / "guarantees.md").read_text())
+    (there,) = table.findall((ROOT / "README.md").read_text())
+    assert here == there
+
+
+def test_the_reference_is_that_of_the_docstrings() -> None:
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    wanted = "python docs/reference.py > docs/reference.md"
+    assert module.reference() == (DOCS / "reference.md").read_text(), wanted
