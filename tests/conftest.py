@@ -67,8 +67,12 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def broker_url(redis_server: EmbeddedRedis) -> str:
-    """A fresh, empty numbered database of Redis."""
-    number = next(_numbers) % _REDIS_DATABASES
+    """A fresh, empty numbered database of Redis.
+
+    Never number 0: workers of fixtures that live as long as the session take their messages there,
+    and would take this test's.
+    """
+    number = 1 + next(_numbers) % (_REDIS_DATABASES - 1)
     redis_server.flush(number)
     return redis_server.url_of(number)
 

@@ -16,7 +16,7 @@ from saga.core.registry import registry
 from saga.operations.cli import main
 
 APPS = Path(__file__).parent / "apps"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def test_nothing_is_lost_and_nothing_doubled(
 
 def until_gone(pids: Iterable[int]) -> None:
     """They have ended by now; the system may still have to clear them away."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while left := [pid for pid in pids if psutil.pid_exists(pid)]:
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.05)

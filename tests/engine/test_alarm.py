@@ -19,7 +19,7 @@ from saga.engine.sweeper import Sweeper
 from saga.engine.wakeups import WakeUp
 from tests.live.processes import until
 
-LONG = 60.0
+LONG = 120.0
 """Seconds; an alarm that waits so long was not rung."""
 
 
@@ -72,7 +72,7 @@ def recorder(database_url: str, sql: psycopg.Connection) -> Generator[Recorder]:
     yield recorder
     began = time.monotonic()
     sweeper.stop()
-    assert time.monotonic() - began < 5, "it does not finish its sleep"
+    assert time.monotonic() - began < LONG / 2, "it does not finish its sleep"
 
 
 def started(sql: psycopg.Connection) -> Any:
@@ -85,12 +85,12 @@ def test_a_start_in_sql_is_woken_at_once(sql: psycopg.Connection, recorder: Reco
     with sql.transaction():
         first, second = started(sql), started(sql)
         assert recorder.sent == [], "not before the commit"
-    until(lambda: len(recorder.sent) == 2, "both are woken", within=5)
+    until(lambda: len(recorder.sent) == 2, "both are woken", within=LONG / 2)
     assert {w.saga_id for w in recorder.sent} == {first, second}
     assert {(w.queue, w.task) for w in recorder.sent} == {("sagas", "saga.advance")}
     recorder.sent.clear()
     sql.execute("SELECT saga.signal(%s, 'paid')", (first,))
-    until(lambda: recorder.sent, "the signal wakes it", within=5)
+    until(lambda: recorder.sent, "the signal wakes it", within=LONG / 2)
     assert [w.saga_id for w in recorder.sent] == [first]
 
 
@@ -98,7 +98,7 @@ def test_a_rolled_back_start_wakes_nobody(sql: psycopg.Connection, recorder: Rec
     with sql.transaction(force_rollback=True):
         started(sql)
     last = started(sql)
-    until(lambda: recorder.sent, "the one that was committed is woken", within=5)
+    until(lambda: recorder.sent, "the one that was committed is woken", within=LONG / 2)
     assert [w.saga_id for w in recorder.sent] == [last]
 
 
@@ -114,7 +114,7 @@ def test_a_sweeper_that_lost_its_connection_listens_again(
         lambda: sql.execute(listening + " AND datname = current_database()").fetchall(), "it leads"
     )
     started(sql)
-    until(lambda: recorder.sent, "it is woken", within=5)
+    until(lambda: recorder.sent, "it is woken", within=LONG / 2)
 
 
 # The alarm by itself
@@ -125,7 +125,7 @@ def test_an_alarm_is_rung_from_another_thread() -> None:
     threading.Timer(0.05, alarm.ring).start()
     began = time.monotonic()
     alarm.wait(None, LONG)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < LONG / 2
     for _ in range(100_000):
         alarm.ring()  # never blocks
     alarm.close()
@@ -139,7 +139,7 @@ def test_what_comes_with_an_answer_is_heard(sql: psycopg.Connection, database_ur
         connection.execute("SELECT 1")  # takes the note in
         began = time.monotonic()
         alarm.wait(connection, LONG)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < LONG / 2
         began = time.monotonic()
         alarm.wait(connection, 0.2)
         assert time.monotonic() - began > 0.15, "it was heard once"

@@ -8,8 +8,16 @@ import pytest
 import redis
 
 from saga.engine.publishers import RedisPublisher
+from saga.operations.embedded import EmbeddedRedis
 
-PATIENCE = 30.0
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def broker_url() -> Generator[str]:
+    """Of a server for this test alone: it counts and cuts the connections of all clients."""
+    with EmbeddedRedis() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_what_is_started_by_name_returns_anything(client: Client, sql: psycopg.C
     assert_type(handle, Handle[Any])
     assert_type(client.handle(handle.id), Handle[Any])
     complete(sql, handle, "[1]")
-    assert handle.result(timeout=30) == [1]
+    assert handle.result(timeout=60) == [1]
 
 
 @pytest.mark.parametrize("timeout", [0, 0.0, timedelta(0)], ids=["int", "float", "timedelta"])

@@ -80,7 +80,7 @@ def shop(database_url: str, broker_url: str, tmp_path: Path) -> Generator[Shop]:
 
 def test_a_foreign_app_starts_and_signals(shop: Shop) -> None:
     shop.send(START, name="order", input={"item": "lamp", "amount": 2}, key="o-1")
-    assert shop.started("o-1").result(timeout=30) == {"reservation": "2 x lamp", "paid": 2}
+    assert shop.started("o-1").result(timeout=60) == {"reservation": "2 x lamp", "paid": 2}
 
     shop.send(
         START, name="parcel", input={"number": 1}, key="p-1", attributes={"van": 3}, version=1
@@ -89,7 +89,7 @@ def test_a_foreign_app_starts_and_signals(shop: Shop) -> None:
     handle = shop.started("p-1", "parcel")
     until(lambda: shop.rows("SELECT FROM saga.signal"), "the signal is there")
     shop.send(SIGNAL, id=str(handle.id), name="seen", payload="door", sender="van 3")
-    assert handle.result(timeout=30) == [{"at": "depot"}, "door"]
+    assert handle.result(timeout=60) == [{"at": "depot"}, "door"]
     assert shop.rows("SELECT attributes FROM saga.saga WHERE id = %s", handle.id) == [({"van": 3},)]
     audited = shop.rows("SELECT actor, details->>'sender' FROM saga.audit WHERE action = 'signal'")
     assert audited == [("celery", "van 3")]
@@ -113,7 +113,7 @@ def test_each_process_of_a_pool_takes_messages(
         for number in range(12):
             shop.send(START, name="order", input={"item": "lamp"}, key=str(number))
         for number in range(12):
-            assert shop.started(str(number)).result(timeout=30)["paid"] == 1
+            assert shop.started(str(number)).result(timeout=60)["paid"] == 1
 
 
 def test_a_signal_may_come_before_its_saga(shop: Shop) -> None:
@@ -122,7 +122,7 @@ def test_a_signal_may_come_before_its_saga(shop: Shop) -> None:
     shop.send(START, name="parcel", input={"number": 1}, key="p-1")
     handle = shop.started("p-1", "parcel")
     shop.send(SIGNAL, saga="parcel", key="p-1", name="seen", payload=2)
-    assert sorted(handle.result(timeout=30)) == [1, 2]
+    assert sorted(handle.result(timeout=60)) == [1, 2]
 
 
 def test_a_message_that_comes_twice_counts_once(shop: Shop) -> None:
@@ -135,7 +135,7 @@ def test_a_message_that_comes_twice_counts_once(shop: Shop) -> None:
         shop.send(SIGNAL, second, id=str(handle.id), name="seen", payload="once")
     last = str(uuid4())
     shop.send(START, last, name="order", input={"item": "end"})
-    shop.started(f"celery:{last}").result(timeout=30)
+    shop.started(f"celery:{last}").result(timeout=60)
     assert shop.rows("SELECT count(*) FROM saga.saga") == [(2,)]
     assert shop.rows("SELECT payload FROM saga.signal") == [("once",)]
 
@@ -164,14 +164,14 @@ def test_a_bad_message_is_logged_and_harms_nobody(
     shop.says("ERROR", message_id, "is refused", *words)
     assert "Traceback" not in shop.worker.output
     shop.send(START, name="order", input={"item": "lamp"}, key="next")
-    shop.started("next").result(timeout=30)
+    shop.started("next").result(timeout=60)
     assert shop.rows("SELECT count(*) FROM saga.saga") == [(1,)]
 
 
 def test_other_arguments_for_a_key_are_refused(shop: Shop) -> None:
     shop.send(START, name="order", input={"item": "lamp"}, key="k")
     found = shop.started("k")
-    found.result(timeout=30)
+    found.result(timeout=60)
     again = shop.send(START, name="order", input={"item": "chair"}, key="k")
     shop.says("ERROR", again, "another input", str(found.id))
     late = shop.send(SIGNAL, id=str(found.id), name="seen")
@@ -206,7 +206,7 @@ def test_garbage_harms_nobody(shop: Shop, broker_url: str) -> None:
         with redis.Redis.from_url(broker_url) as connection:
             connection.lpush("sagas", *found.values)
         shop.send(START, name="order", input={"item": "lamp"}, key=f"after {number}")
-        shop.started(f"after {number}").result(timeout=30)
+        shop.started(f"after {number}").result(timeout=60)
         assert shop.worker.is_running, (found, shop.worker.output)
     shop.says("thrown away what is no message")
 
@@ -235,7 +235,7 @@ def _message(body: str) -> str:
 def test_payloads_are_in_no_log(database_url: str, broker_url: str, tmp_path: Path) -> None:
     with opened(database_url, broker_url, tmp_path, "--loglevel", "DEBUG", "--events") as shop:
         shop.send(START, name="order", input={"item": "c4n4ry"}, key="k")
-        shop.started("k").result(timeout=30)
+        shop.started("k").result(timeout=60)
         refused = shop.send(START, name="order", input={"item": "c4n4ry", "amount": "c4n4ry"})
         shop.says(refused, "is refused")
         assert "c4n4ry" not in shop.worker.output
@@ -250,4 +250,4 @@ def test_what_comes_while_postgres_is_away_is_not_lost(
         shop.send(START, name="order", input={"item": "lamp"}, key="k")
         shop.says("goes back to its queue", "Postgres is away")
         own_stack.postgres.start()
-        assert shop.started("k").result(timeout=30)["paid"] == 1
+        assert shop.started("k").result(timeout=60)["paid"] == 1

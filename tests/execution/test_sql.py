@@ -44,7 +44,7 @@ def test_it_starts_with_the_commit_and_never_otherwise(
     sql.execute("INSERT INTO bought VALUES ('lamp')")
     found = start(sql, """SELECT saga.start('order', '{"item": "lamp"}', key => 'kept')""")
     sql.commit()
-    assert client.handle(found).result(timeout=30) == {"reservation": "1 x lamp", "paid": 1}
+    assert client.handle(found).result(timeout=60) == {"reservation": "1 x lamp", "paid": 1}
     rows = sql.execute("SELECT id FROM saga.saga").fetchall()
     assert rows == [(found,)]
     assert lost != found
@@ -59,7 +59,7 @@ def test_it_is_signalled(sql: psycopg.Connection, client: Client) -> None:
         )
         sql.commit()
     handle = client.find("parcel", "p")
-    assert handle.result(timeout=30) == ["depot", "door"]
+    assert handle.result(timeout=60) == ["depot", "door"]
     row = sql.execute("SELECT status, result FROM saga.standing(%s)", (handle.id,)).fetchone()
     assert row == ("completed", ["depot", "door"])
 
@@ -85,7 +85,7 @@ def test_input_that_the_saga_cannot_take_fails_it(
     found = start(sql, f"SELECT saga.start('order', '{given}')")
     sql.commit()
     with pytest.raises(SagaFailed, match=field) as caught:
-        client.handle(found).result(timeout=30)
+        client.handle(found).result(timeout=60)
     assert caught.value.status == "failed"
 
 

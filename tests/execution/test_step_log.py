@@ -36,7 +36,7 @@ def test_a_worker_logs_outcomes_as_json(database_url: str, broker_url: str, tmp_
     client = Client(database_url, broker_url)
     with shop_worker(database_url, broker_url, tmp_path / "log", *options) as worker:
         handle = client.start("order", item="a secret thing")
-        handle.result(timeout=30)
+        handle.result(timeout=60)
         until(
             lambda: "saga order completed" in worker.output,
             "it is logged",

@@ -18,7 +18,7 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any, NoReturn
 
-from tests.faults.waiting import until
+from tests.faults.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 _PRELOADED = (
@@ -55,7 +55,7 @@ class Forked:
             self._code = self._nursery.ask({"poll": self.pid})
         return self._code
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Its exit code, once it has ended."""
         until(lambda: self.poll() is not None, f"process {self.pid} ends", timeout)
         assert self._code is not None

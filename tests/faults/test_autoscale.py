@@ -33,10 +33,10 @@ def test_from_one_to_eight_and_back_with_a_worker_killed_on_the_way(arena: Arena
     first.kill()
     third = scaling_worker(arena)
     gate.open()
-    arena.until_over(*(handle.id for handle in handles), timeout=30)
+    arena.until_over(*(handle.id for handle in handles))
     for worker in (second, third):
         arena.ready(worker)
-    arena.until(lambda: scaled(second, to=1), "the worker shrinks", timeout=20)
+    arena.until(lambda: scaled(second, to=1), "the worker shrinks")
     assert scaled(second, to=1)
 
 
@@ -49,7 +49,7 @@ def test_what_waits_for_time_or_a_person_needs_no_slots(arena: Arena) -> None:
     arena.until_over(done.id)
     states = "SELECT count(*) AS n FROM saga.step WHERE state = 'waiting'"
     arena.until(lambda: arena.records.query(states)[0].n == 24, "all wait")
-    arena.until(lambda: scaled(worker, to=1) or not _grew(worker), "it is small", timeout=20)
+    arena.until(lambda: scaled(worker, to=1) or not _grew(worker), "it is small")
     for handle in waiting:
         arena.client.cancel(handle.id, reason="over", by="test")
     arena.until_over()
@@ -64,7 +64,7 @@ def test_prefork_grows_and_shrinks(arena: Arena) -> None:
     worker = arena.worker(autoscale=[3, 1], environment=CALM, pool="prefork", lease=10.0)
     gate = arena.ledger.hold("do", "book", times=3)
     handles = load(arena, 3, width=4)
-    arena.until(lambda: len(gate.arrived) == 3, "three processes are at work", timeout=30)
+    arena.until(lambda: len(gate.arrived) == 3, "three processes are at work")
     gate.open()
-    arena.until_over(*(handle.id for handle in handles), timeout=30)
-    arena.until(lambda: scaled(worker, to=1), "the worker shrinks", timeout=20)
+    arena.until_over(*(handle.id for handle in handles))
+    arena.until(lambda: scaled(worker, to=1), "the worker shrinks")

@@ -52,7 +52,7 @@ def test_everything_at_once(own_arena: Arena, own_stack: EmbeddedStack) -> None:
                 arena.persist(handle.signal, "letter", round_, dedup_id=str(round_))
             arena.until(lambda: len(arena.records.open()) < 25, "they keep up")
         arena.until(lambda: all(s.strikes >= 3 for s in strikes), "each fault has struck")
-    ends = Counter(arena.until_over(timeout=40).values())
+    ends = Counter(arena.until_over().values())
     assert ends == {"compensated": _ROUNDS, "completed": 7 * _ROUNDS + len(letters)}
     assert all(handle.result(1) == list(range(_ROUNDS)) for handle in letters)
     assert set(arena.entered().values()) == {1}

@@ -21,12 +21,12 @@ def test_it_finishes_the_step_at_hand(arena: Arena, pool: str) -> None:
     worker = arena.worker(lease=LONG, drain=30.0, pool=pool)
     gate = arena.ledger.hold("do", "book")
     saga = arena.start(sagas.trip, 3, key="trip").id
-    arena.until(lambda: gate.arrived, "the step is at work", timeout=30)
+    arena.until(lambda: gate.arrived, "the step is at work")
     worker.terminate()
     said = 1 if pool == "threads" else 2  # the worker, and the process that has the step
     arena.until(lambda: worker.last_words().count("takes up no more steps") >= said, "it has heard")
     gate.open()
-    arena.until(lambda: worker.is_dead, "the worker exits", timeout=40)
+    arena.until(lambda: worker.is_dead, "the worker exits")
     assert worker.process.returncode == 0, worker.last_words()
     first = arena.records.steps(saga)[1, False]
     assert (first.state, first.attempt) == ("succeeded", 1)
@@ -83,7 +83,7 @@ def test_a_silent_postgres_does_not_hold_up_a_stop(
     own_arena.until_over(saga)
     with _silent(psutil.Process(own_stack.postgres.pid)):
         worker.terminate()
-        own_arena.until(lambda: worker.is_dead, "the worker exits", timeout=60)
+        own_arena.until(lambda: worker.is_dead, "the worker exits")
     assert worker.process.returncode == 0, worker.last_words()
 
 

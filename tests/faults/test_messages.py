@@ -27,7 +27,7 @@ def test_unreliable_broker(arena: Arena, copies: int, dropped: float) -> None:
     letters = arena.start(sagas.letters, 5, key="letters")
     for number in range(5):
         letters.signal("letter", number)
-    ends = arena.until_over(timeout=40)
+    ends = arena.until_over()
     assert {ends[one] for one in forward + parents} == {"completed"}
     assert {ends[one] for one in backward} == {"compensated"}
     assert letters.result(1) == list(range(5))

@@ -24,7 +24,7 @@ def test_restarted_immediately(own_arena: Arena, own_stack: EmbeddedStack) -> No
         done = len(arena.ledger.applied)
         arena.until(lambda done=done: len(arena.ledger.applied) > done + 4, "they go on")
         own_stack.postgres.restart(immediate=True)
-    assert set(arena.until_over(timeout=40).values()) == {"completed"}
+    assert set(arena.until_over().values()) == {"completed"}
     assert len(arena.records.statuses()) == len(started)
     assert not any(worker.is_dead for worker in workers)
     assert set(arena.entered().values()) == {1}

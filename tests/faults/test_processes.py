@@ -84,7 +84,7 @@ def test_a_step_that_kills_its_worker(arena: Arena) -> None:
             arena.worker()
         return not arena.records.open()
 
-    arena.until(over, "it is given up", timeout=60)
+    arena.until(over, "it is given up")
     assert first.is_dead
     assert arena.records.statuses() == {saga: "compensated"}
     assert arena.records.attempts(saga, 2) <= 4
@@ -101,7 +101,7 @@ def test_an_undo_that_kills_its_worker(arena: Arena) -> None:
             arena.worker()
         return not arena.records.open()
 
-    arena.until(over, "it is given up", timeout=60)
+    arena.until(over, "it is given up")
     assert arena.records.statuses() == {saga: "partly_compensated"}
     assert arena.records.steps(saga)[1, True].state == "blocked"
     assert arena.records.attempts(saga, 1, undo=True) == sagas.TWICE.max_attempts + 1

@@ -37,7 +37,7 @@ def test_killed_and_started_empty(own_arena: Arena, own_stack: EmbeddedStack) ->
             arena.start(sagas.trip, 3, fails=True, key=f"meanwhile {round_} {number}")
         arena.until(lambda away=away: arena.records.seconds_since(away) > 1, "a second passes")
         own_stack.redis.start()
-    ends = arena.until_over(timeout=40)
+    ends = arena.until_over()
     assert sorted(ends.values()) == ["compensated"] * 6 + ["completed"] * 12
     assert not any(worker.is_dead for worker in workers)
 
@@ -63,7 +63,7 @@ def test_it_answers_with_errors(
     second = [arena.start(sagas.trip, 3, fails=True, key=f"during {n}").id for n in range(5)]
     arena.until(lambda: arena.records.seconds_since(since) > 3, "three seconds pass")
     _command(arena, end)
-    ends = arena.until_over(timeout=40)
+    ends = arena.until_over()
     assert {ends[one] for one in first} == {"completed"}
     assert {ends[one] for one in second} == {"compensated"}
     assert not any(worker.is_dead for worker in workers)

@@ -42,7 +42,7 @@ def test_errors_of_all_kinds(arena: Arena) -> None:
     entered = arena.start_many(sagas.entries, 5, 4)
     parents = arena.start_many(sagas.family, 3, 2)
     backward = [arena.start(sagas.trip, 4, fails=True, key=str(n)).id for n in range(8)]
-    ends = arena.until_over(timeout=40)
+    ends = arena.until_over()
     (errors,) = arena.records.query("SELECT last_value AS count FROM public.errors")
     arena.records.query(_HEAL)
     assert errors.count >= 10

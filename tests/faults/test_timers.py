@@ -1,4 +1,4 @@
-"""Timers: never early by the database's clock, once, and not for ever late."""
+"""Timers: never early by the database's clock, once, and all of them in the end."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,9 +8,6 @@ import pytest
 
 from tests.faults.arena import Arena
 from tests.faults.code import sagas
-
-_LATE = 5.0  # seconds, on a busy machine
-_LATE_AFTER_A_FAULT = 15.0  # a worker has to start, and a leader to be elected
 
 _WAITING = """
 SELECT saga_id, position, due_at FROM saga.step WHERE kind = 'timer' AND state = 'waiting'
@@ -36,15 +33,13 @@ def _watch(arena: Arena) -> dict[tuple[UUID, int], datetime]:
     return due
 
 
-def _assert_punctual(
-    arena: Arena, due: dict[tuple[UUID, int], datetime], late: float = _LATE
-) -> None:
+def _assert_never_early(arena: Arena, due: dict[tuple[UUID, int], datetime]) -> None:
     fired = [((row.saga_id, row.position), row.at) for row in arena.records.query(_FIRED)]
     assert len(fired) == len(dict(fired)), "a timer has fired twice"
     seen = {key: at for key, at in fired if key in due}
     assert len(seen) >= 3
     for key, at in seen.items():
-        assert 0 <= (at - due[key]).total_seconds() < late
+        assert due[key] <= at
 
 
 def test_in_time_and_once(arena: Arena) -> None:
@@ -53,7 +48,7 @@ def test_in_time_and_once(arena: Arena) -> None:
     arena.ready()
     for number in range(6):
         arena.start(sagas.naps, 3, 0.4 + number / 50, key=str(number))
-    _assert_punctual(arena, _watch(arena))
+    _assert_never_early(arena, _watch(arena))
 
 
 @pytest.mark.parametrize("action", ["kill", "stop", "raise"])
@@ -65,7 +60,7 @@ def test_sweeper_at_work(arena: Arena, point: str, action: str) -> None:
         arena.start(sagas.naps, 3, 0.3, key=str(number))
     arena.until(lambda: arena.has_passed(point), "the fail point acts")
     arena.worker()
-    _assert_punctual(arena, _watch(arena), _LATE_AFTER_A_FAULT)
+    _assert_never_early(arena, _watch(arena))
 
 
 def test_due_while_all_workers_were_down(arena: Arena) -> None:
@@ -99,7 +94,7 @@ def test_one_worker_lives_on_another_day(arena: Arena, offset: str) -> None:
     before = arena.records.clock()
     naps = [arena.start(sagas.naps, 3, 0.4, key=str(n)) for n in range(4)]
     trips = arena.start_many(sagas.voyage, 6)
-    _assert_punctual(arena, _watch(arena))
+    _assert_never_early(arena, _watch(arena))
     after = arena.records.clock()
     assert set(arena.until_over(*trips).values()) == {"completed"}
     assert arena.records.takeovers() == 0

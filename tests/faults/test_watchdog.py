@@ -45,20 +45,20 @@ def test_it_ends_itself_and_the_next_worker_goes_on(arena: Arena, way: str, comp
     arena.until((arena.folder / "points" / "sick").exists, "it falls ill")
     others = 3 if way in {"consumer", "conductor"} else 0
     more = [arena.client.start("illness", way=way, key=f"more {n}") for n in range(others)]
-    arena.until(lambda: worker.is_dead, "the worker ends itself", timeout=20)
+    arena.until(lambda: worker.is_dead, "the worker ends itself")
     assert worker.process.returncode == EXIT_CODE
     assert complaint in worker.log.read_text()
     sick_worker(arena)
-    arena.until_over(first.id, *(handle.id for handle in more), timeout=20)
+    arena.until_over(first.id, *(handle.id for handle in more))
 
 
 def test_a_child_of_a_prefork_pool_is_replaced(arena: Arena) -> None:
     worker = arena.worker(modules=(SICK,), watchdog=PATIENCE, pool="prefork", concurrency=1)
     announced = "SELECT 1 FROM saga.definition WHERE name = 'illness'"
-    arena.until(lambda: arena.records.query(announced), "the worker is ready", timeout=30)
+    arena.until(lambda: arena.records.query(announced), "the worker is ready")
     first = arena.client.start("illness", way="conductor", key="illness")
-    arena.until(lambda: EXIT_LINE in worker.log.read_text(), "a child ends itself", timeout=30)
-    arena.until_over(first.id, timeout=30)
+    arena.until(lambda: EXIT_LINE in worker.log.read_text(), "a child ends itself")
+    arena.until_over(first.id)
     assert not worker.is_dead
 
 
@@ -66,7 +66,7 @@ def test_a_step_that_blocks_the_event_loop(arena: Arena) -> None:
     worker = sick_worker(arena)
     arena.ready()
     saga = arena.client.start("blockade", seconds=1000.0, key="blockade")
-    arena.until(lambda: worker.is_dead, "the worker ends itself", timeout=20)
+    arena.until(lambda: worker.is_dead, "the worker ends itself")
     assert "blocks the event loop" in worker.log.read_text()
     sick_worker(arena)
     arena.until_over(saga.id)

@@ -11,7 +11,7 @@ from saga import Unavailable
 T = TypeVar("T")
 
 _POLL = 0.02
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds; far more than anything here takes on an idle machine."""
 
 

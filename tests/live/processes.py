@@ -17,7 +17,7 @@ from saga import Unavailable
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds; far more than anything here takes on an idle machine."""
 
 

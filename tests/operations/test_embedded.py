@@ -32,7 +32,7 @@ from saga.operations.embedded import (
 from saga.operations.embedded.ports import free_port, is_free
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came true"

@@ -102,11 +102,11 @@ def test_every_step_is_seen_and_no_payload(
         good = client.start("hush", card=card)
         bad = client.start("hush", card=card, fails=True)
         wrong = client.start("hush", card={"number": "1", "limit": CANARY})
-        assert good.result(timeout=30) == CANARY
+        assert good.result(timeout=60) == CANARY
         with pytest.raises(SagaError):
-            bad.result(timeout=30)
+            bad.result(timeout=60)
         with pytest.raises(SagaError) as refused:
-            wrong.result(timeout=30)
+            wrong.result(timeout=60)
         assert CANARY not in str(refused.value)
         until(lambda: ended(flower, bad) >= 5, "Flower has seen it", describe=lambda: dump(flower))
         page = json.dumps(tasks(flower)).encode() + get(flower, "/metrics")

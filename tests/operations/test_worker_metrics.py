@@ -40,7 +40,7 @@ def test_a_worker_serves_what_it_has_done(
     ):
         assert served(worker)["saga_lease_takeovers_total", ()] == 0
         handles = [client.start("order", item="tea", amount=amount) for amount in (1, 100) * 6]
-        assert all(handle.result(timeout=30) for handle in handles)
+        assert all(handle.result(timeout=60) for handle in handles)
 
         def counted() -> Samples:
             found = served(worker)
