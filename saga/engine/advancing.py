@@ -19,6 +19,7 @@ from saga.engine.failpoint import failpoint
 from saga.engine.leases import Leases
 from saga.engine.live import Cache, Live
 from saga.engine.outbox import Outbox
+from saga.engine.strangers import Strangers
 from saga.engine.turn import Turn
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.engine.work import Ended, Request, Work
@@ -53,6 +54,7 @@ class Advancer:
         self._worker_id = worker_id
         self._clock = clock
         self._cache = Cache(cache_size)
+        self._strangers = Strangers()
         self._on_end = on_end
 
     def release_strays(self) -> int:
@@ -148,7 +150,10 @@ class Advancer:
     def _refused(self, missed: dict[StepKey, Request]) -> list[Turn]:
         """Sagas that refuse a step which could run: what nobody wants was not dropped."""
         refused: list[UUID] = []
-        for key, (state, _) in self._ready().states(list(missed)).items() if missed else ():
+        states = self._ready().states(list(missed)) if missed else {}
+        for key in missed.keys() - states.keys():
+            self._strangers.met(key.saga_id)
+        for key, (state, _) in states.items():
             if state in CLAIMABLE and missed[key].tries < 3:
                 missed[key].busy = True
             elif state in CLAIMABLE:
@@ -254,6 +259,7 @@ class Advancer:
 
     def _take_in(self, turn: Turn, loaded: Loaded | None) -> None:
         if loaded is None:
+            self._strangers.met(turn.saga_id)
             turn.live = None
             return
         if turn.live is None:

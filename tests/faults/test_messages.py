@@ -38,6 +38,20 @@ def test_unreliable_broker(arena: Arena, copies: int, dropped: float) -> None:
         assert all(entry.attempt == 1 for entry in arena.ledger.entries)
 
 
+@pytest.mark.parametrize("position", [0, 1])
+def test_of_another_installation_on_the_same_broker(arena: Arena, position: int) -> None:
+    worker = arena.worker()
+    stranger = uuid4()
+    task, queue = ("book", "default") if position else (ADVANCE, "sagas")
+    publisher = publisher_for(arena.broker_url)
+    publisher.publish([WakeUp(queue, task, stranger, position) for _ in range(3)])
+    publisher.close()
+    arena.until_over(arena.start(sagas.one, 1, key="ours").id)
+    told = f"saga {stranger}, which is not in this database"
+    arena.until(lambda: told in worker.log.read_text(), "it says so")
+    assert worker.log.read_text().count("not in this database") == 1
+
+
 def test_lost_before_a_backlog_that_does_not_end(arena: Arena) -> None:
     """There are always more messages than what is due: nobody can tell that one of them is gone."""
     started = arena.start_many(sagas.one, 3, 1)
