@@ -16,6 +16,7 @@ from saga.core.states import CLAIMABLE
 from saga.engine import followups
 from saga.engine.decision import Decider
 from saga.engine.failpoint import failpoint
+from saga.engine.foreseen import Foreseen
 from saga.engine.leases import Leases
 from saga.engine.live import Cache, Live
 from saga.engine.outbox import Outbox
@@ -55,6 +56,7 @@ class Advancer:
         self._clock = clock
         self._cache = Cache(cache_size)
         self._strangers = Strangers()
+        self._foreseen = Foreseen(clock)
         self._on_end = on_end
 
     def release_strays(self) -> int:
@@ -203,6 +205,9 @@ class Advancer:
             turn.was_recorded(key, landed.get(key), key in landed or key in gone)
         for turn in turns:
             turn.take_own_news()
+        now = self._clock()
+        retries = [move.due_in for key, (_, move) in moves.items() if key in landed and move.due_in]
+        self._foreseen.plan([now + pause for pause in retries], self._ready())
 
     def _gone(self, refused: list[Move]) -> set[StepKey]:
         """Those that need no new try: they had landed, or the lease is another's by now."""
@@ -298,6 +303,8 @@ class Advancer:
                 turn.start_over()
                 again.append(turn)
         self._outbox.publish(wakeups, ended)
+        planned = [a.due for one in landings if one.saga_id in landed for a in one.asked if a.due]
+        self._foreseen.plan(planned, self._ready())
         return again
 
     def _confirm(self, turn: Turn) -> Iterable[WakeUp]:

@@ -24,6 +24,8 @@ from saga.storage.store import Store, connect
 
 log = logging.getLogger("saga.process")
 
+_RARELY = 5  # renewals
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -52,6 +54,8 @@ class WorkerProcess:
         self._publisher = publisher
         self._watchers = tuple(watchers)
         self._is_draining = False
+        self._tidied_at = -1  # the number of batches by then
+        self._tidied_ago = 0  # renewals
         self.presence = Presence(
             database_url,
             queues,
@@ -212,6 +216,14 @@ class WorkerProcess:
         self.conductor.leases.lose()
 
     def _tidy(self) -> None:
+        """Where nothing went on there are no strays but what the server did for a connection that
+        was cut: it looks for those less often.
+        """
+        batches = self.conductor.batches
+        self._tidied_ago += 1
+        if batches == self._tidied_at and self._tidied_ago < _RARELY:
+            return
         strays = self.conductor.release_strays()
+        self._tidied_at, self._tidied_ago = batches, 0
         if strays:
             log.warning("%d leases had no thread and were released", strays)

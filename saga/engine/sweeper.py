@@ -18,6 +18,7 @@ from saga.engine.alarm import Alarm
 from saga.engine.attendance import Attendance
 from saga.engine.burial import Burial
 from saga.engine.courier import CallbackSettings, Courier
+from saga.engine.foreseen import IDLE
 from saga.engine.overdue import Overdue
 from saga.engine.wakeups import Publisher
 from saga.storage import due, workers
@@ -33,7 +34,7 @@ _STOP_WITHIN = 10.0  # seconds
 
 class Sweeper:
     """Sweeps from a thread of its own, every `interval` seconds or sooner when something is due
-    sooner.
+    sooner; less often when nothing is planned, and least when no worker holds a step either.
 
     A leader that asks nothing of the database for `patience` seconds is unseated by the next one.
     Whether it leads or not, it says that the sagas in `announced` (name, version) can run here.
@@ -53,7 +54,8 @@ class Sweeper:
         self._url = database_url
         self._publisher = publisher
         self._interval = interval
-        self._idle_interval = max(interval, min(2 * interval, patience / 4))
+        self._calm_interval = max(interval, min(IDLE / 2, patience / 4))
+        self._idle_interval = max(interval, min(IDLE, patience / 2.5))
         self._patience = patience
         self._store: Store | None = None
         self._leads = False
@@ -160,13 +162,18 @@ class Sweeper:
     def _pause(self, store: Store, outlook: Outlook) -> float:
         """Until the next thing is due; collects callbacks that are."""
         planned = [t for t in (outlook.step, outlook.saga) if t is not None]
-        is_busy = planned or self._burial.suspects_some
-        planned.append(self._interval if is_busy else self._idle_interval)
+        planned.append(self._look_again_in(bool(planned), outlook.is_leased))
         if outlook.callback is not None and self._courier.is_free:
             if outlook.callback <= 0:
                 self._courier.collect(store.connection)
             planned.append(outlook.callback)
         return max(_SOONEST, min(planned))
+
+    def _look_again_in(self, is_planned: bool, is_leased: bool) -> float:
+        """Seconds. A worker that dies is noticed no sooner."""
+        if is_planned or self._burial.suspects_some:
+            return self._interval
+        return self._calm_interval if is_leased else self._idle_interval
 
 
 def _has_come(seconds: float | None) -> bool:

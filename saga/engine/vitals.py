@@ -108,7 +108,9 @@ class SweeperVital:
 
 
 class Beat:
-    """Something that is to beat every second, unless `excused`."""
+    """Something that is to beat `EVERY` so many seconds, unless `excused`."""
+
+    EVERY = 2.5
 
     def __init__(self, name: str, excused: Callable[[], bool]) -> None:
         self._name = name
@@ -119,6 +121,6 @@ class Beat:
         self._at = time.monotonic()
 
     def complaint(self) -> str | None:
-        if self._at is None or time.monotonic() - self._at < _SLOW or self._excused():
+        if self._at is None or time.monotonic() - self._at < self.EVERY + _SLOW or self._excused():
             return None
         return f"{self._name} stands still"

@@ -156,7 +156,7 @@ class SagaStep(bootsteps.StartStopStep):
         del parent
         if self._beat is not None:
             self._beat.beat()
-            hub.call_repeatedly(1.0, self._beat.beat)
+            hub.call_repeatedly(self._beat.EVERY, self._beat.beat)
 
     def stop(self, parent: Any) -> None:
         """Lets the steps at hand finish and hands the others over."""

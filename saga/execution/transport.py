@@ -1,4 +1,4 @@
-"""Celery's Redis transport, with four differences.
+"""Celery's Redis transport, with five differences.
 
 It survives what others put into its lists: without this a line that is no message (somebody's
 LPUSH) ends the worker that reads it.
@@ -11,7 +11,9 @@ again by the sweeper.
 It takes messages only while slots are free, as `worker_disable_prefetch` does, but knows when
 the event loop waits for one.
 
-And a worker that stops does not wait until its last BRPOP has run out.
+A worker that stops does not wait until its last BRPOP has run out.
+
+And one that has nothing to do looks up less often.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
@@ -32,6 +34,8 @@ from redis.exceptions import RedisError, ResponseError
 from saga.execution.slots import slots
 
 log = logging.getLogger("saga.inbox")
+
+_BINDINGS = 5.0  # seconds
 
 _MOST = 32  # messages that follow one
 
@@ -112,6 +116,15 @@ class Transport(redis.Transport):
 
     Channel = Channel
     brpop_timeout = 5  # seconds; asking anew each second was most of what an idle worker cost
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Kombu looks each second whether bindings are to be renewed that live for 20 or longer."""
+        super().register_with_event_loop(connection, loop)
+        poller: Any = self.cycle
+        poller._binding_expiry_tref.cancel()
+        poller._binding_expiry_tref = loop.call_repeatedly(
+            _BINDINGS, poller.maybe_refresh_binding_expiry
+        )
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:

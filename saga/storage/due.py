@@ -39,11 +39,14 @@ class DueSaga(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """Seconds until the next step, saga and callback are due; None: nothing is planned."""
+    """Seconds until the next step, saga and callback are due; None: nothing is planned. `is_leased`:
+    whether any worker holds a step.
+    """
 
-    step: float | None
-    saga: float | None
-    callback: float | None
+    step: float | None = None
+    saga: float | None = None
+    callback: float | None = None
+    is_leased: bool = False
 
 
 _STEPS = """
@@ -58,8 +61,11 @@ SELECT id, queue, wakes FROM saga.saga WHERE due_at <= now() ORDER BY due_at LIM
 _OUTLOOK = """
 SELECT extract(epoch FROM (SELECT min(due_at) FROM saga.step WHERE due_at IS NOT NULL) - now())::float8,
        extract(epoch FROM (SELECT min(due_at) FROM saga.saga WHERE due_at IS NOT NULL) - now())::float8,
-       extract(epoch FROM (SELECT min(due_at) FROM saga.delivery WHERE due_at IS NOT NULL) - now())::float8
+       extract(epoch FROM (SELECT min(due_at) FROM saga.delivery WHERE due_at IS NOT NULL) - now())::float8,
+       EXISTS (SELECT FROM saga.step WHERE worker_id IS NOT NULL)
 """
+# The transaction of a note is written like any other; it need not be waited for.
+_RING = "SELECT pg_notify('saga_due', ''), set_config('synchronous_commit', 'off', true)"
 # Each time in vain doubles the patience.
 _POSTPONE_STEPS: LiteralString = f"""
 UPDATE saga.step t
@@ -105,7 +111,13 @@ def sagas(connection: psycopg.Connection, most: int) -> list[DueSaga]:
 
 def outlook(connection: psycopg.Connection) -> Outlook:
     """When something is due next."""
-    return Outlook(*connection.execute(_OUTLOOK).fetchone() or (None, None, None))
+    row = connection.execute(_OUTLOOK).fetchone()
+    return Outlook(*row) if row else Outlook()
+
+
+def ring(connection: psycopg.Connection) -> None:
+    """Has the sweepers' leader look now."""
+    connection.execute(_RING)
 
 
 def postpone_steps(connection: psycopg.Connection, keys: list[StepKey]) -> None:

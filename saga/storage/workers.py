@@ -30,7 +30,12 @@ SELECT pg_terminate_backend(l.pid)
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND a.state_change < now() - make_interval(secs => %(patience)s)
 """
-_WAIT = "SELECT set_config('lock_timeout', %s, true)"
+# The time limit holds for this statement, and is set before the row is there that asks for the lock.
+_LEAD = """
+SELECT pg_advisory_lock(%(leader)s, 0)
+  FROM (SELECT set_config('lock_timeout', %(limit)s, true) AS set_to OFFSET 0) AS patience
+ WHERE set_to IS NOT NULL
+"""
 # Lost: ended workers with steps in their name, and those whose lease has run out. Silent: those that
 # hold no presence lock.
 _MISSING = """
@@ -120,9 +125,7 @@ def lead(connection: psycopg.Connection, seconds: float) -> bool:
     Waiting costs no queries, and ends the moment the leader's connection does.
     """
     try:
-        with connection.transaction():
-            connection.execute(_WAIT, (f"{seconds * 1000:.0f}ms",))
-            connection.execute("SELECT pg_advisory_lock(%s, 0)", (LEADER,))
+        connection.execute(_LEAD, {"leader": LEADER, "limit": f"{seconds * 1000:.0f}ms"})
     except psycopg.errors.LockNotAvailable:
         return False
     return True

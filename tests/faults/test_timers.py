@@ -2,12 +2,17 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from saga.engine.publishers import publisher_for
+from saga.engine.sweeper import Sweeper
+from tests.faults import effects
 from tests.faults.arena import Arena
 from tests.faults.code import sagas
+from tests.faults.waiting import PATIENCE
 
 _WAITING = """
 SELECT saga_id, position, due_at FROM saga.step WHERE kind = 'timer' AND state = 'waiting'
@@ -17,6 +22,12 @@ SELECT h.saga_id, h.position, h.at FROM saga.history h
   JOIN saga.step t ON t.saga_id = h.saga_id AND t.position = h.position
  WHERE t.kind = 'timer' AND h.before = 'waiting' AND h.after = 'succeeded'
 """
+_ASLEEP = """
+SELECT 1 FROM pg_stat_activity
+ WHERE application_name = 'saga sweeper' AND datname = current_database() AND state = 'idle'
+   AND query LIKE '%saga.delivery%'
+"""
+_MOVED = "SELECT 1 FROM saga.history WHERE before = %s AND after = %s"
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -61,6 +72,36 @@ def test_sweeper_at_work(arena: Arena, point: str, action: str) -> None:
     arena.until(lambda: arena.has_passed(point), "the fail point acts")
     arena.worker()
     _assert_never_early(arena, _watch(arena))
+
+
+@pytest.mark.parametrize(
+    ("saga", "args", "before", "after"),
+    [
+        (sagas.naps, (1, 0.3), "waiting", "succeeded"),
+        (sagas.asks, (0.3,), "waiting", "failed"),
+        (sagas.one, (1,), "retrying", "ready"),
+    ],
+    ids=["timer", "deadline", "retry"],
+)
+def test_what_is_planned_wakes_a_sweeper_that_sleeps(
+    arena: Arena,
+    monkeypatch: pytest.MonkeyPatch,
+    saga: Any,
+    args: tuple[Any, ...],
+    before: str,
+    after: str,
+) -> None:
+    publisher = publisher_for(arena.broker_url)
+    sweeper = Sweeper(arena.database_url, publisher, interval=10 * PATIENCE)
+    sweeper.start()
+    with arena.inline() as process:
+        monkeypatch.setenv(effects.URL, "127.0.0.1:1")  # no effect succeeds
+        started = arena.start(saga, *args, key="one").id
+        arena.until(lambda: arena.records.query(_ASLEEP), "it sleeps")
+        process.advance(started)
+        arena.until(lambda: arena.records.query(_MOVED, before, after), f"it is {after}")
+    sweeper.stop()
+    publisher.close()
 
 
 def test_due_while_all_workers_were_down(arena: Arena) -> None:
