@@ -48,7 +48,7 @@ def linger(path: str) -> None:
 async def buy() -> None: ...
 
 
-saga.install(app, os.environ["DATABASE"], drain=7.0, watchdog=1.0)
+saga.install(app, os.environ["DATABASE"], drain=7.0, watchdog=3.0)
 
 
 @signals.worker_ready.connect
@@ -109,7 +109,7 @@ def project(tmp_path: Path, database_url: str, broker_url: str) -> Project:
 
 @pytest.mark.parametrize(
     ("options", "settings"),
-    [((), [7, 1]), (("--drain", "3"), [3, 1]), (("--watchdog", "5"), [7, 5])],
+    [((), [7, 3]), (("--drain", "5"), [5, 3]), (("--watchdog", "5"), [7, 5])],
 )
 def test_a_worker_does_what_it_is_told_or_what_its_app_was(
     project: Project, options: tuple[str, ...], settings: list[float]
@@ -130,7 +130,7 @@ def test_tasks_that_wait_for_their_rate_limit_are_no_standstill(
         until(project.notes, "one of them may run")
         file = project.folder / "health" / f"{worker.pid}.json"
         begun = file.stat().st_mtime
-        until(lambda: file.stat().st_mtime > begun + 4, "the watchdog goes on looking")
+        until(lambda: file.stat().st_mtime > begun + 9, "the watchdog goes on looking")
         assert worker.poll() is None
         assert len(project.notes()) == 1
 

@@ -23,6 +23,11 @@ def sick_worker(arena: Arena) -> Worker:
     return arena.worker(modules=(SICK,), watchdog=PATIENCE)
 
 
+def next_worker(arena: Arena) -> Worker:
+    """What a supervisor starts. Messages wait for it: it needs the patience to get to them."""
+    return arena.worker(modules=(SICK,))
+
+
 def health(*options: str) -> subprocess.CompletedProcess[str]:
     """`saga health`, as a liveness probe runs it."""
     command = [sys.executable, "-m", "saga.operations.cli", "health", *options]
@@ -48,7 +53,7 @@ def test_it_ends_itself_and_the_next_worker_goes_on(arena: Arena, way: str, comp
     arena.until(lambda: worker.is_dead, "the worker ends itself")
     assert worker.process.returncode == EXIT_CODE
     assert complaint in worker.log.read_text()
-    sick_worker(arena)
+    next_worker(arena)
     arena.until_over(first.id, *(handle.id for handle in more))
 
 
@@ -68,7 +73,7 @@ def test_a_step_that_blocks_the_event_loop(arena: Arena) -> None:
     saga = arena.client.start("blockade", seconds=1000.0, key="blockade")
     arena.until(lambda: worker.is_dead, "the worker ends itself")
     assert "blocks the event loop" in worker.log.read_text()
-    sick_worker(arena)
+    next_worker(arena)
     arena.until_over(saga.id)
 
 
