@@ -1,6 +1,9 @@
 """Tells the sweeper of what is planned sooner than it would look again."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import psycopg
 
 from saga.storage import due
 from saga.storage.store import Store
@@ -27,5 +30,6 @@ class Foreseen:
             return
         soon = [time for time in times if time - now < IDLE]
         if soon:
-            due.ring(store.connection)
-            self._known_until = max(soon)
+            with suppress(psycopg.Error):  # what has landed is not to fail for it
+                due.ring(store.connection)
+                self._known_until = max(soon)

@@ -121,10 +121,11 @@ class Transport(redis.Transport):
         """Kombu looks each second whether bindings are to be renewed that live for 20 or longer."""
         super().register_with_event_loop(connection, loop)
         poller: Any = self.cycle
-        poller._binding_expiry_tref.cancel()
-        poller._binding_expiry_tref = loop.call_repeatedly(
-            _BINDINGS, poller.maybe_refresh_binding_expiry
-        )
+        with suppress(AttributeError):  # another version looks in another way
+            poller._binding_expiry_tref.cancel()
+            poller._binding_expiry_tref = loop.call_repeatedly(
+                _BINDINGS, poller.maybe_refresh_binding_expiry
+            )
 
     def _deliver(self, message: Any, queue: str) -> None:
         try:
