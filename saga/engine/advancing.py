@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.compensation import EVERYTHING
 from saga.core.rows import StepKey
 from saga.core.states import CLAIMABLE
 from saga.engine import followups
@@ -19,6 +18,7 @@ from saga.engine.failpoint import failpoint
 from saga.engine.foreseen import Foreseen
 from saga.engine.leases import Leases
 from saga.engine.live import Cache, Live
+from saga.engine.loading import Loader
 from saga.engine.outbox import Outbox
 from saga.engine.strangers import Strangers
 from saga.engine.turn import Turn
@@ -26,7 +26,7 @@ from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.engine.work import Ended, Request, Work
 from saga.storage.late import keep_effect
 from saga.storage.reopen import block_failures
-from saga.storage.rows import Claimed, Loaded, Move, Seen
+from saga.storage.rows import Claimed, Move, Seen
 from saga.storage.store import Store
 
 _ROUNDS = 4  # conflicts one batch settles by itself before its threads wait for their turn
@@ -56,6 +56,7 @@ class Advancer:
         self._clock = clock
         self._cache = Cache(cache_size)
         self._strangers = Strangers()
+        self._loader = Loader(self._ready, self._cache, self._strangers)
         self._foreseen = Foreseen(clock)
         self._on_end = on_end
 
@@ -168,7 +169,7 @@ class Advancer:
         """
         stale = [row.saga_id for row in claimed if self._is_stale(row)]
         turns = [Turn(saga_id, live=self._cache.get(saga_id)) for saga_id in dict.fromkeys(stale)]
-        self._load(turns)
+        self._loader.load(turns)
         for turn in turns:
             if turn.live is not None and not self._decider.catch_up(turn):
                 self._cache.drop(turn.saga_id)
@@ -187,7 +188,7 @@ class Advancer:
             for turn in turns:
                 turn.live = self._cache.get(turn.saga_id)
             self._record([t for t in turns if t.must_record])
-            self._load([t for t in turns if t.must_load])
+            self._loader.load([t for t in turns if t.must_load])
             turns = self._land([t for t in turns if self._decider.decide(t)])
         for turn in turns:
             turn.give_up()
@@ -230,53 +231,9 @@ class Advancer:
             if news is not None:
                 self._outbox.publish([WakeUp(news[1], ADVANCE, news[0])])
 
-    def _load(self, turns: Sequence[Turn]) -> None:
-        if not turns:
-            return
-        wanted = {
-            t.saga_id: (t.live.seen.events, t.live.last_position) if t.live else (-1, -1)
-            for t in turns
-        }
-        found = {
-            row.saga_id: row
-            for row in self._ready().load((saga_id, *known) for saga_id, known in wanted.items())
-        }
-        stale = [t for t in turns if t.live and _is_rewritten(t.live, found.get(t.saga_id))]
-        for turn in stale:
-            self._cache.drop(turn.saga_id)
-            turn.live = None
-        for row in self._ready().load((t.saga_id, -1, -1) for t in stale) if stale else ():
-            found[row.saga_id] = row
-        for turn in turns:
-            self._take_in(turn, found.get(turn.saga_id))
-        backward = [t for t in turns if t.live and t.live.status == "compensating"]
-        self._load_rows(backward)
-
-    def _load_rows(self, turns: Sequence[Turn]) -> None:
-        if turns:
-            rows = self._ready().load_steps([t.saga_id for t in turns])
-            chosen = [t.saga_id for t in turns if t.live and t.live.undo_cause == "operator"]
-            choices = self._ready().choices(chosen) if chosen else {}
-            for turn in turns:
-                if turn.live:
-                    turn.live.rows = rows[turn.saga_id]
-                    turn.live.choice = choices.get(turn.saga_id, EVERYTHING)
-
-    def _take_in(self, turn: Turn, loaded: Loaded | None) -> None:
-        if loaded is None:
-            self._strangers.met(turn.saga_id)
-            turn.live = None
-            return
-        if turn.live is None:
-            turn.live = Live.of(loaded)
-            self._cache.put(turn.live)
-        else:
-            turn.live.take(loaded)
-        turn.loaded = loaded
-
     def _land(self, turns: list[Turn]) -> list[Turn]:
         """Lands decisions; returns the turns that have to be taken again."""
-        self._load_rows([t for t in turns if t.needs_rows])
+        self._loader.load_rows([t for t in turns if t.needs_rows])
         for turn in turns:
             if turn.needs_rows:
                 self._decider.decide_undo(turn)
@@ -339,10 +296,3 @@ def _turns(requests: Iterable[Request], others: Iterable[Turn]) -> list[Turn]:
             turn = turns[request.saga_id] = Turn(request.saga_id)
         turn.requests.append(request)
     return list(turns.values())
-
-
-def _is_rewritten(live: Live, row: Loaded | None) -> bool:
-    """Somebody stepped in, and may have taken a failure out of the journal we applied."""
-    if row is None or row.seen.fence == live.seen.fence:
-        return False
-    return not live.status == row.status == "compensating"

@@ -45,7 +45,8 @@ def test_retry_recorded_while_another_turns_the_saga_round(
         second = other.conductor.claim(StepKey(saga, 2, undo=False), None)
         assert first is not None
         assert second is not None
-        load_rows = other.conductor._advancer._load_rows  # pyright: ignore[reportPrivateUsage]
+        loader = other.conductor._advancer._loader  # pyright: ignore[reportPrivateUsage]
+        load_rows = loader.load_rows
 
         def load_rows_and_be_late(turns: object) -> None:
             load_rows(turns)  # type: ignore[arg-type]
@@ -54,7 +55,7 @@ def test_retry_recorded_while_another_turns_the_saga_round(
             monkeypatch.undo()
             one.conductor.settle(first, Outcome("retrying", retry_in=0.0))
 
-        monkeypatch.setattr(other.conductor._advancer, "_load_rows", load_rows_and_be_late)
+        monkeypatch.setattr(loader, "load_rows", load_rows_and_be_late)
         other.conductor.settle(second, Outcome("failed", error='{"type": "E", "message": ""}'))
     arena.worker()
     assert arena.until_over(saga) == {saga: "failed"}
