@@ -4,6 +4,7 @@ The word after three backticks is the language. `python`, `sh` and `sql` blocks 
 `file=NAME` a block is written down instead, and with `service` it runs until the end. A block
 `output` is what the one before it prints, where `...` stands for anything. With `until=TEXT` a
 block is run again until it prints that. A block `stopped` is run after the services have ended.
+What an `sh` block defines is there in those that follow.
 """
 
 import re

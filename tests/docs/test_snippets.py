@@ -12,18 +12,28 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from saga.operations.embedded.ports import free_port
 from tests.docs.snippets import Snippet, matches, snippets
 from tests.live.http import Api
+from tests.live.ports import kept_port
 from tests.live.processes import PATIENCE, ROOT, announced, until
 from tests.live.serving import make_tokens, serving
 
 DOCS = ROOT / "docs"
 SECRET = "a secret of the documentation"
+_SAME_TERMINAL = """
+given=$(export -p)
+[ ! -e .terminal ] || . ./.terminal
+eval "$given"
+unset given
+set -o allexport
+trap '{ export -p; declare -f; } > .terminal' EXIT
+"""
 
 
 class Reader:
-    """Does what a document says, in a folder of its own."""
+    """Does what a document says, in a folder of its own. All commands but the services are entered
+    in one terminal: variables and functions of a block last.
+    """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -83,7 +93,7 @@ class Reader:
     def _command(self, snippet: Snippet) -> list[str]:
         if snippet.language == "python":
             return [sys.executable, "-c", snippet.text]
-        return ["bash", "-euo", "pipefail", "-c", snippet.text]
+        return ["bash", "-euo", "pipefail", "-c", _SAME_TERMINAL + snippet.text]
 
     def _query(self, text: str) -> str:
         with psycopg.connect(self.environment["SAGA_DATABASE_URL"], autocommit=True) as connection:
@@ -95,9 +105,10 @@ class Reader:
 
     @contextmanager
     def _service(self, snippet: Snippet) -> Generator[None]:
-        with (self.folder / f"service-{snippet.line}.log").open("wb") as log:
+        path = self.folder / f"service-{snippet.line}.log"
+        with path.open("wb") as log:
             process = subprocess.Popen(
-                ["bash", "-c", f"exec {snippet.text}"],
+                ["bash", "-c", f"exec env {snippet.text}"],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -106,6 +117,7 @@ class Reader:
             )
         try:
             yield
+            assert process.poll() is None, f"line {snippet.line} has ended:\n{path.read_text()}"
         finally:
             process.terminate()
             process.wait(timeout=PATIENCE)
@@ -118,7 +130,7 @@ def environment(database_url: str, broker_url: str) -> dict[str, str]:
         "SAGA_BROKER_URL": broker_url,
         "SAGA_WEBHOOK_SECRET": SECRET,
         "SAGA_WEBHOOK_ALLOW": "127.0.0.1",
-        "HOOK_PORT": str(free_port()),
+        "HOOK_PORT": str(kept_port()),
     }
 
 
@@ -150,7 +162,7 @@ def is_alive(url: str) -> bool:
 @pytest.mark.slow
 def test_http_api(environment: dict[str, str], tmp_path: Path) -> None:
     database_url = environment["SAGA_DATABASE_URL"]
-    port = str(free_port())
+    port = str(kept_port())
     api = {"API_PORT": port, "SAGA_URL": f"http://127.0.0.1:{port}"}
     reader = Reader(tmp_path, environment | api)
     try:

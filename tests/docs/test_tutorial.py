@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.docs.snippets import Snippet, snippets
 from tests.docs.test_snippets import DOCS, Reader
-from tests.live.processes import until
+from tests.live.descendants import descendants, newcomers
+from tests.live.processes import announced, until
 
 
 @pytest.fixture
@@ -32,18 +32,19 @@ def test_from_an_empty_machine_to_a_saga_undone(
 ) -> None:
     for name in [name for name in os.environ if name.startswith("SAGA_")]:
         monkeypatch.delenv(name)
-    before = set(psutil.Process().children(recursive=True))
+    before = descendants()
     reader = Reader(folder, {})
     try:
         for snippet in snippets(DOCS / "tutorial.md"):
             reader.follow(snippet)
             if "service" in snippet.options:
                 reader.environment |= exported(folder, snippet)
+                url = reader.environment["SAGA_DATABASE_URL"]
+                until(lambda: announced(url, "saga.definition"), "its worker is ready")  # noqa: B023
         assert not (folder / ".saga").exists(), "nothing is left on the disk"
     finally:
         reader.close()
-    left = set(psutil.Process().children(recursive=True)) - before
-    assert not left, "Ctrl-C stops everything"
+    assert not newcomers(before), "Ctrl-C stops everything"
 
 
 def exported(folder: Path, service: Snippet) -> dict[str, str]:
