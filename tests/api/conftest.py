@@ -1,5 +1,6 @@
 """A server, a worker of `tests.live.shop`, and tokens: shared by the tests of a pytest process."""
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,21 @@ class Service:
             return found if found["status"] == status else None
 
         return until(shown, f"saga {saga_id} is {status}")
+
+    def result_of(self, saga_id: str, role: str = "operator") -> Answer:
+        """What `result` answers once the saga has ended. It waits for that as long as it may."""
+
+        def ended() -> Answer | None:
+            since = time.monotonic()
+            answer = self.as_(role).get(f"/v1/sagas/{saga_id}/result", wait=9)
+            if answer.status != 202:
+                return answer
+            assert time.monotonic() - since > 8, "it has not waited"
+            return None
+
+        found = until(ended, f"saga {saga_id} ends")
+        assert found is not None
+        return found
 
     def approval_of(self, saga_id: str) -> None:
         """Until the saga waits for somebody to approve."""

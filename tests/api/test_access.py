@@ -68,6 +68,8 @@ def requests(saga_id: str) -> dict[str, list[Callable[[Api], Answer]]]:
 )
 def test_a_role_may_do_this_and_no_more(service: Service, role: str, may: set[str]) -> None:
     saga_id = service.start("parcel", number=1)
+    viewer = service.as_("viewer")
+    until(lambda: viewer.get(f"/v1/sagas/{saga_id}").json["steps"], "it waits")
     before = service.audited(saga_id)
     for what, wanted in requests(saga_id).items():
         for request in wanted:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from tests.live.serving import make_tokens, serving
 
 LIMIT = 2.0
 """Seconds after which the server answers 503."""
-SLACK = 3.0
-"""Seconds; what a busy machine adds."""
+SLACK = 15.0
+"""Seconds; what a busy machine adds. What hangs would do so for as long as the server is away."""
 
 START = {"name": "order", "input": {"item": "x"}}
 
@@ -41,22 +41,32 @@ def opened(database_url: str, broker_url: str | None, folder: Path, **more: str)
         yield api.with_token(tokens["admin"])
 
 
-def health(api: Api) -> tuple[int, str, str]:
-    found = api.get("/health")
-    return found.status, found.json["postgres"], found.json["redis"]
+def is_said(api: Api, status: int, postgres: str, redis: str) -> None:
+    """Soon; what is up may look down while the machine is busy."""
+
+    def health() -> tuple[int, str, str]:
+        found = api.get("/health")
+        return found.status, found.json["postgres"], found.json["redis"]
+
+    wanted = status, postgres, redis
+    until(lambda: health() == wanted, f"{wanted} is said", describe=lambda: str(health()))
 
 
 @contextmanager
 def frozen(pid: int) -> Generator[None]:
     """A server that neither answers nor hangs up."""
-    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for process in processes:
-        process.suspend()
+    server = psutil.Process(pid)
+    server.suspend()  # first: it makes no more children
+    children = server.children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):  # it was at its end
+            child.suspend()
     try:
         yield
     finally:
-        for process in processes:
-            process.resume()
+        for process in (*children, server):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def timed(ask: Callable[[], Answer], limit: float = LIMIT) -> Answer:
@@ -100,16 +110,16 @@ def all_refused(api: Api) -> None:
 def test_postgres_is_away(own_stack: EmbeddedStack, tmp_path: Path) -> None:
     with opened(own_stack.database_url, own_stack.broker_url, tmp_path) as api:
         assert api.post("/v1/sagas", START).status == 201
-        assert health(api) == (200, "up", "up")
+        is_said(api, 200, "up", "up")
 
         own_stack.postgres.kill()
         all_refused(api)
-        assert health(api) == (503, "down", "up")
+        is_said(api, 503, "down", "up")
         assert api.get("/health/live").status == 200
 
         own_stack.postgres.start()
         assert api.post("/v1/sagas", START).status == 201, "at once, on the first connection"
-        assert health(api) == (200, "up", "up")
+        is_said(api, 200, "up", "up")
 
         own_stack.postgres.restart(immediate=True)
         for _ in range(5):
@@ -121,9 +131,9 @@ def test_postgres_hangs(own_stack: EmbeddedStack, tmp_path: Path) -> None:
         assert api.post("/v1/sagas", START).status == 201
         with frozen(own_stack.postgres.pid):
             all_refused(api)
-            assert health(api) == (503, "down", "up")
+            is_said(api, 503, "down", "up")
         until(lambda: api.post("/v1/sagas", START).status == 201, "it works again")
-        assert health(api) == (200, "up", "up")
+        is_said(api, 200, "up", "up")
 
 
 def test_redis_is_away(own_stack: EmbeddedStack, tmp_path: Path) -> None:
@@ -137,12 +147,12 @@ def test_redis_is_away(own_stack: EmbeddedStack, tmp_path: Path) -> None:
 
         own_stack.redis.kill()
         assert starts()
-        assert health(api) == (503, "up", "down")
+        is_said(api, 503, "up", "down")
         own_stack.redis.start()
-        assert health(api) == (200, "up", "up")
+        is_said(api, 200, "up", "up")
         with frozen(own_stack.redis.pid):
             assert starts()
-            assert health(api) == (503, "up", "down")
+            is_said(api, 503, "up", "down")
         assert starts()
 
 
@@ -151,19 +161,21 @@ def test_a_database_that_was_never_migrated(empty_database_url: str, tmp_path: P
         answer = api.with_token("x").get("/v1/sagas")
         assert (answer.status, answer.problem) == (503, "unavailable")
         assert "saga migrate" in answer.json["detail"]
-        assert health(api) == (503, "outdated", "not configured")
+        is_said(api, 503, "outdated", "not configured")
 
 
 def test_one_token_asks_too_often(database_url: str, tmp_path: Path) -> None:
     limits = {"SAGA_API_RATE": "1", "SAGA_API_BURST": "5"}
     with opened(database_url, None, tmp_path, **limits) as api:
-        statuses = [api.get("/v1/sagas").status for _ in range(8)]
-        assert statuses[:5] == [200] * 5
-        assert 429 in statuses[5:]
-        answer = api.get("/v1/sagas")
-        while answer.status == 200:
+        assert [api.get("/v1/sagas").status for _ in range(5)] == [200] * 5
+
+        def too_often() -> Answer | None:
             answer = api.get("/v1/sagas")
-        assert answer.problem == "too-many-requests"
+            return None if answer.status == 200 else answer
+
+        answer = until(too_often, "it asks faster than it may")
+        assert answer is not None
+        assert (answer.status, answer.problem) == (429, "too-many-requests")
         time.sleep(int(answer.headers["retry-after"]))
         assert api.get("/v1/sagas").status == 200
 
@@ -186,8 +198,9 @@ def test_too_many_at_once(own_stack: EmbeddedStack, tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert [a.status for a in answers] == [503] * 6
-        told = {a.json["detail"].partition(" ")[0] for a in answers}
-        assert told == {"too", "no"}, "some at once, some when their time was up"
+        told = {a.json["detail"].partition(";")[0] for a in answers}
+        late = f"no answer within {LIMIT:g} s"
+        assert told == {"too many requests are on their way", late}, "some at once, some in time"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "nan", "inf"])

@@ -14,7 +14,7 @@ def test_signals(service: Service, key: str) -> None:
     twin = api.post(path, body, Idempotency_Key=key)
     assert (twin.status, twin.json) == (200, {"new": False})
     assert api.post(path, {"name": "seen"}).json == {"new": True}
-    found = api.get(f"/v1/sagas/{saga_id}/result", wait=9).json
+    found = service.result_of(saga_id).json
     assert found["result"] == [{"at": "ä"}, None]
     late = api.post(path, {"name": "seen"})
     refused(late, 409)

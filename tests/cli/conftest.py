@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from saga.operations.embedded import EmbeddedPostgres, EmbeddedRedis
 from saga.storage.migrate import migrate, sqlalchemy_url
-from tests.cli.commands import run, spawn, until
+from tests.cli.commands import PATIENCE, run, spawn, until
 from tests.cli.developing import Dev, Start, started
 from tests.storage.rows import Rows
 
@@ -68,7 +68,7 @@ def attic_worker(shop_environment: dict[str, str]) -> Iterator[None]:
 def end(process: subprocess.Popen[str]) -> None:
     """SIGTERM, and wait."""
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

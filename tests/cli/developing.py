@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from saga.operations.embedded.orphans import lives
 from tests.cli.commands import spawn, until
 from tests.live.http import Api
 
@@ -48,9 +49,8 @@ class Dev:
     def find(self, word: str) -> psutil.Process | None:
         """Its own child with that word in the command line."""
         for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if word in " ".join(child.cmdline()):
-                    return child
+            if word in command_line(child):
+                return child
         return None
 
     def kill(self, word: str) -> None:
@@ -98,8 +98,15 @@ def started(directory: Path, *options: str, **environment: str) -> Dev:
     return Dev(process, json.loads(line))
 
 
+def command_line(process: psutil.Process) -> str:
+    """Empty if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def gone(family: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family)
+    return not any(process.is_running() and lives(process) for process in family)
 
 
 def flower_says(flower: dict[str, str], password: str) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cli.commands import run, run_outside, spawn, until
-from tests.cli.developing import Start, api_answers, flower_says, gone
+from tests.cli.developing import Start, api_answers, command_line, flower_says, gone
 from tests.live.http import Api
 
 
@@ -18,7 +18,11 @@ def test_from_start_to_stop_and_again(start: Start, directory: Path) -> None:
     dev = start("--app", "shop", "--no-flower")
     family = dev.family()
     given = ("start", "order", "--input", '{"item": "tea"}')
-    until(lambda: run("workers", "--json", **dev.environment).json["workers"], "a worker")
+
+    def workers() -> list[int]:
+        return [row["id"] for row in run("workers", "--json", **dev.environment).json["workers"]]
+
+    (first,) = until(workers, "a worker")
     done = run(*given, "--wait", "30", "--json", **dev.environment)
     assert done.json["result"] == "reservation of tea"
     assert run("migrate", **dev.environment).stdout == "The schema is up to date already.\n"
@@ -28,14 +32,13 @@ def test_from_start_to_stop_and_again(start: Start, directory: Path) -> None:
     assert "another `saga dev` runs" in second.error["message"]
 
     api = Api(**dev.ready["api"])
+    until(lambda: api_answers(api), "the API answers")
     assert [row["id"] for row in api.get("/v1/sagas").json["sagas"]] == [done.json["id"]]
-    assert api.get("/health").status == 200
+    until(lambda: api.get("/health").status == 200, "all is up")
 
     victim = dev.ready["workers"][0]
     os.kill(victim, signal.SIGKILL)
-    until(
-        lambda: len(run("workers", "--json", **dev.environment).json["workers"]) == 1, "a new one"
-    )
+    until(lambda: len(now := workers()) == 1 and now != [first], "a new one, and it alone")
 
     file = Path(dev.ready["environment_file"])
     assert file.stat().st_mode & 0o777 == 0o600
@@ -80,7 +83,7 @@ def test_flower_is_behind_a_password_on_this_machine_only(start: Start) -> None:
 
     until(lambda: flower_says(flower, flower["password"]) == 200, "Flower")
     assert flower_says(flower, "wrong") == 401
-    lines = [" ".join(p.cmdline()) for p in dev.family()]
+    lines = [command_line(process) for process in dev.family()]
     assert any("flower" in line for line in lines)
     for secret in (flower["password"], dev.environment["SAGA_BROKER_URL"]):
         assert not any(secret in line for line in lines)

@@ -10,6 +10,7 @@ from tests.live.http import Api
 @pytest.mark.slow
 def test_a_server_that_is_killed_comes_back_where_it_was(start: Start) -> None:
     dev = start("--app", "shop", "--no-flower", "--no-api")
+    until(lambda: run("workers", "--json", **dev.environment).json["workers"], "a worker")
     order = ("start", "order", "--input", '{"item": "tea"}', "--wait", "30", "--json")
     done = [run(*order, **dev.environment).json]
     for name, program in (("Postgres", "bin/postgres"), ("Redis", "redis-server")):

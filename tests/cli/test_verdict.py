@@ -33,8 +33,8 @@ def failing(rows: Rows, status: SagaStatus, **columns: Any) -> UUID:
 
 
 def test_completed(rows: Rows) -> None:
-    saga_id = rows.saga(status=SagaStatus.COMPLETED, age=timedelta(seconds=75))
-    assert said(rows, saga_id).startswith("Completed after 1 min 1")
+    saga_id = rows.saga(status=SagaStatus.COMPLETED, age=timedelta(minutes=75))
+    assert said(rows, saga_id).startswith("Completed after 1 h 15 min:")
 
 
 def test_failed_with_nothing_to_undo(rows: Rows) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from saga.operations.demo.driver import run_demo
 from saga.operations.demo.trouble import Mishap, Troublemaker
+from tests.live.descendants import descendants, newcomers
 
 PROGRAM = """
 import sys
@@ -74,7 +75,7 @@ def test_an_interrupted_demo_stops_all_that_it_started(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     arguments = [str(messages(tmp_path / "in.jsonl", 2000)), str(tmp_path / "run")]
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = descendants()
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as demo:
@@ -86,7 +87,7 @@ def test_an_interrupted_demo_stops_all_that_it_started(
     assert b"everything that was started is stopped" in err
     assert len(started) >= 5
     until_gone(started)
-    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    assert not newcomers(before)
 
 
 def wait_for_workers(pid: int, count: int) -> set[int]:

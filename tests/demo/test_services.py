@@ -173,7 +173,7 @@ def test_the_process_announces_itself_and_ends(tmp_path: Path, end: str) -> None
             process.terminate()
         else:
             process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_what_was_applied_survives_kill_9(tmp_path: Path) -> None:

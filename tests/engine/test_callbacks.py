@@ -69,8 +69,14 @@ class World:
         return sweeper
 
 
+def an_hour(attempt: int, chance: float) -> float:
+    return 3600.0
+
+
 @pytest.fixture
-def world(database_url: str) -> Generator[World]:
+def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
+    """Nothing is tried again in it but what a test hurries."""
+    monkeypatch.setattr("saga.engine.courier.delay", an_hour)
     made = World(database_url)
     yield made
     made.close()

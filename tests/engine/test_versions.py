@@ -48,7 +48,7 @@ def started(sql: psycopg.Connection, url: str) -> tuple[int, int]:
 def test_the_newest_that_a_live_worker_has(sql: psycopg.Connection, database_url: str) -> None:
     assert started(sql, database_url) == (2, 2)
     workers = [
-        Sweeper(database_url, SilentPublisher(), patience=6.0, announced=[("order", version)])
+        Sweeper(database_url, SilentPublisher(), patience=60.0, announced=[("order", version)])
         for version in (1, 2)
     ]
     workers[0].sweep()

@@ -45,6 +45,8 @@ SELECT 1 WHERE EXISTS (SELECT FROM saga.history h JOIN saga.worker w ON w.id = h
 _NUDGE = "UPDATE saga.saga SET due_at = now() WHERE status = 'parked' AND due_at > now()"
 LEASE = 3.0
 """Seconds; as short as a busy machine allows."""
+STEADY = 20.0
+"""Seconds, where attempts are counted: no machine is too busy to renew such a lease in time."""
 
 
 @dataclass(slots=True)

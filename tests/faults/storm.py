@@ -6,13 +6,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import psycopg
+import redis
 
 
 class Storm:
-    """Strikes at random intervals. `strikes`: how often it has."""
+    """Strikes at random intervals."""
 
     def __init__(self, strike: Callable[[random.Random], object], pause: float, seed: int) -> None:
-        self.strikes = 0
+        self._strikes = 0
         self._strike = strike
         self._pause = pause
         self._random = random.Random(seed)
@@ -23,9 +24,15 @@ class Storm:
         while not self._over.wait(self._pause * (0.5 + self._random.random())):
             try:
                 self._strike(self._random)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, redis.RedisError):
                 continue  # what it strikes at is not there at the moment
-            self.strikes += 1
+            self._strikes += 1
+
+    @property
+    def strikes(self) -> int:
+        """How often it has; nobody waits in vain for a storm that has broken down."""
+        assert self._thread.is_alive() or self._over.is_set(), "its thread has failed"
+        return self._strikes
 
     def start(self) -> None:
         self._thread.start()

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from saga import Conflict, SagaEnded
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.crowd import at_once
 from tests.faults.storm import Storm, storm
@@ -31,11 +31,13 @@ def test_two_who_undo_at_once(arena: Arena) -> None:
     with arena.inline() as process:
         arena.drive(process, saga)
     answers = at_once(
-        lambda number: arena.client.operator(f"person {number}").compensate(saga, reason="mine")
+        lambda number: arena.persist(
+            arena.client.operator(f"person {number}").compensate, saga, reason="mine"
+        )
     )
     assert answers.count(None) == 1
     assert all(answer is None or isinstance(answer, Conflict) for answer in answers)
-    arena.worker()
+    arena.worker(lease=STEADY)
     assert arena.until_over(saga) == {saga: "compensated"}
     assert len(arena.ledger.asked("undo")) == 3
 
@@ -47,11 +49,11 @@ def test_cancelled_at_any_moment(arena: Arena) -> None:
     def cancel(number: int, killing: Storm) -> None:
         handle = handles[number]
         arena.until(
-            lambda: len(arena.ledger.asked("do")) >= 3 * number or killing.strikes >= number,
+            lambda: len(arena.ledger.asked("do")) >= 3 * number or 3 * killing.strikes >= number,
             "some of the sagas are on their way, or could have been",
         )
         try:
-            handle.cancel(by="me")
+            arena.persist(handle.cancel, by="me")
             expected[handle.id] = "cancelled"
         except SagaEnded:
             expected[handle.id] = "completed"

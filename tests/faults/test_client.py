@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from saga import SagaEnded
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.workers import ROOT
 
@@ -55,7 +55,7 @@ def test_struck_before_the_start_commits(arena: Arena, action: str) -> None:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_struck_before_the_reply(arena: Arena, action: str) -> None:
     with _struck(arena, "P2", action, "start", "the key"):
-        arena.worker()
+        arena.worker(lease=STEADY)
         (saga,) = arena.records.statuses()
         assert arena.start(sagas.trip, 2, key="the key").id == saga
         assert arena.until_over() == {saga: "completed"}

@@ -1,6 +1,6 @@
 """Workers with different code of one saga and version."""
 
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import deployed
 
 _OLD, _NEW = ["tests.faults.code_old"], ["tests.faults.code_new"]
@@ -25,8 +25,8 @@ def test_other_code_parks_and_the_right_code_goes_on(arena: Arena) -> None:
 
 
 def test_mixed_workers_corrupt_nothing(arena: Arena) -> None:
-    arena.worker(modules=_OLD)
-    arena.worker(modules=_NEW)
+    arena.worker(modules=_OLD, lease=STEADY)
+    arena.worker(modules=_NEW, lease=STEADY)
     arena.ready()
     handles = [arena.start(deployed, 3, key=str(n)) for n in range(10)]
     for handle in handles:

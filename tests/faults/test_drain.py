@@ -18,7 +18,9 @@ LONG = 60.0
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_it_finishes_the_step_at_hand(arena: Arena, pool: str) -> None:
-    worker = arena.worker(lease=LONG, drain=30.0, pool=pool)
+    # One process that has the step, and no other that says the same.
+    slots = 1 if pool == "prefork" else 4
+    worker = arena.worker(lease=LONG, drain=30.0, pool=pool, concurrency=slots)
     gate = arena.ledger.hold("do", "book")
     saga = arena.start(sagas.trip, 3, key="trip").id
     arena.until(lambda: gate.arrived, "the step is at work")

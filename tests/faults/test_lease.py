@@ -7,10 +7,12 @@ import pytest
 
 from saga.core.rows import StepKey
 from saga.operations.embedded import EmbeddedStack
-from tests.faults.arena import LEASE, Arena
+from tests.faults.arena import Arena
 from tests.faults.code import sagas
 from tests.faults.proxy import proxy
 
+_LEASE = 6.0
+"""Seconds: tests wait for longer, and a busy machine stalls for less."""
 _CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = 'saga presence'
@@ -37,11 +39,11 @@ def test_half_open_presence_connection(arena: Arena) -> None:
     gate = arena.ledger.hold("do", "book", when="after")
     saga = arena.start(sagas.trip, 1, key="one").id
     with proxy(arena.database_url) as between:
-        worker = arena.worker(environment={"SAGA_DATABASE_URL": between.url(arena.database_url)})
+        far = {"SAGA_DATABASE_URL": between.url(arena.database_url)}
+        worker = arena.worker(environment=far, lease=_LEASE)
         arena.until(lambda: gate.arrived, "the effect")
         assert between.cut_clients() >= 3
-        seen = arena.records.clock()
-        arena.until(lambda: arena.records.seconds_since(seen) > 4, "its lease would be over")
+        _outlast_its_lease(arena)
         gate.open()
         assert arena.until_over(saga) == {saga: "completed"}
         assert arena.records.attempts(saga) == 1
@@ -50,10 +52,9 @@ def test_half_open_presence_connection(arena: Arena) -> None:
 
 
 def test_renewer_dies_alone(arena: Arena) -> None:
-    worker = arena.worker("P17=raise")
+    worker = arena.worker("P17=raise", lease=_LEASE)
     arena.until(lambda: arena.has_passed("P17"), "the fail point acts")
-    seen = arena.records.clock()
-    arena.until(lambda: arena.records.seconds_since(seen) > LEASE + 1, "its lease would be over")
+    _outlast_its_lease(arena)
     assert arena.records.live_workers() == [worker.pid]
     done = arena.start_many(sagas.voyage, 3)
     assert set(arena.until_over(*done).values()) == {"completed"}
@@ -63,12 +64,11 @@ def test_renewer_dies_alone(arena: Arena) -> None:
 @pytest.mark.parametrize("verb", ["do", "undo"])
 def test_renewer_dies_alone_at_an_effect(arena: Arena, verb: str) -> None:
     gate = arena.ledger.hold(verb, "book", when="after")
-    arena.worker("P17=raise@4")
+    arena.worker("P17=raise@2", lease=_LEASE)
     saga = arena.start(sagas.trip, 1, fails=True, key="one").id
     arena.until(lambda: gate.arrived, "the effect")
     arena.until(lambda: arena.has_passed("P17"), "the fail point acts")
-    seen = arena.records.clock()
-    arena.until(lambda: arena.records.seconds_since(seen) > LEASE + 1, "its lease would be over")
+    _outlast_its_lease(arena)
     gate.open()
     assert arena.until_over(saga) == {saga: "compensated"}
     assert arena.records.attempts(saga, undo=verb == "undo") == 1
@@ -91,16 +91,20 @@ def test_takes_up_nothing_without_a_lease(arena: Arena) -> None:
 
 def test_redis_hangs_longer_than_the_lease(own_arena: Arena, own_stack: EmbeddedStack) -> None:
     arena = own_arena
-    arena.worker()
-    arena.worker()
+    arena.worker(lease=_LEASE)
+    arena.worker(lease=_LEASE)
     arena.ready()
     os.kill(own_stack.redis.pid, signal.SIGSTOP)
     try:
         started = [arena.start(sagas.voyage, key=str(n)).id for n in range(4)]
-        seen = arena.records.clock()
-        arena.until(lambda: arena.records.seconds_since(seen) > 7, "seven seconds pass")
+        _outlast_its_lease(arena)
         assert len(arena.records.live_workers()) == 2
     finally:
         os.kill(own_stack.redis.pid, signal.SIGCONT)
     assert set(arena.until_over(*started).values()) == {"completed"}
     assert arena.records.takeovers() == 0
+
+
+def _outlast_its_lease(arena: Arena) -> None:
+    seen = arena.records.clock()
+    arena.until(lambda: arena.records.seconds_since(seen) > _LEASE + 1, "it would be over")

@@ -8,7 +8,7 @@ import pytest
 
 from saga.engine.publishers import publisher_for
 from saga.engine.wakeups import ADVANCE, WakeUp
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.unreliable import VARIABLE
 
@@ -20,7 +20,7 @@ def test_unreliable_broker(arena: Arena, copies: int, dropped: float) -> None:
     seed = random.randrange(2**32)
     print("broker seed:", seed)  # noqa: T201 - shown with a failure, to repeat it
     unreliable = {VARIABLE: f"{copies}:{dropped}:{seed}"}
-    workers = [arena.worker(environment=unreliable) for _ in range(2)]
+    workers = [arena.worker(environment=unreliable, lease=STEADY) for _ in range(2)]
     forward = arena.start_many(sagas.voyage, 10)
     backward = [arena.start(sagas.trip, 3, fails=True, key=str(n)).id for n in range(5)]
     parents = arena.start_many(sagas.family, 3, 3)

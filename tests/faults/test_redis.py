@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from saga.operations.embedded import EmbeddedStack
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.storm import storm
 
@@ -20,6 +20,7 @@ def test_flushed_during_a_run(own_arena: Arena, own_stack: EmbeddedStack) -> Non
             arena.start(sagas.voyage, key=f"forward {count}")
             arena.start(sagas.trip, 3, fails=True, key=f"backward {count}")
             count += 1
+            arena.until(lambda: len(arena.records.open()) < 20, "they keep up")
     ends = arena.until_over()
     assert sorted(ends.values()) == ["compensated"] * count + ["completed"] * count
 
@@ -55,7 +56,7 @@ def test_it_answers_with_errors(
     own_arena: Arena, own_stack: EmbeddedStack, begin: str, end: str
 ) -> None:
     arena = own_arena
-    workers = [arena.worker(), arena.worker()]
+    workers = [arena.worker(lease=STEADY), arena.worker(lease=STEADY)]
     arena.until(lambda: all(" ready." in w.last_words() for w in workers), "they consume")
     first = [arena.start(sagas.voyage, key=f"before {n}").id for n in range(5)]
     _command(arena, begin)

@@ -10,7 +10,7 @@ import pytest
 from saga.engine.publishers import publisher_for
 from saga.engine.sweeper import Sweeper
 from tests.faults import effects
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.waiting import PATIENCE
 
@@ -128,9 +128,10 @@ def test_one_worker_lives_on_another_day(arena: Arena, offset: str) -> None:
             "FAKETIME": offset,
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_RESET": "1",
-        }
+        },
+        lease=STEADY,
     )
-    arena.worker()
+    arena.worker(lease=STEADY)
     arena.ready()
     before = arena.records.clock()
     naps = [arena.start(sagas.naps, 3, 0.4, key=str(n)) for n in range(4)]

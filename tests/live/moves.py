@@ -31,9 +31,9 @@ def appear(result: None) -> None:
 
 @step(read_only=True, retry=SOON, timeout=timedelta(seconds=0.3))
 def dawdle() -> None:
-    """Takes too long, once."""
+    """Takes too long, once: for long enough that the sweeper has seen it, however slow."""
     if current().attempt == 1:
-        time.sleep(1.5)
+        time.sleep(6)
 
 
 @step(queue="apart", read_only=True, retry=SOON)

@@ -21,6 +21,8 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml
     "services"
 ]
 WORKERS = {name: service for name, service in SERVICES.items() if name.startswith("worker-")}
+PATIENCE = 150.0
+"""Seconds: all workers start at once."""
 
 
 def environment(service: dict[str, Any], stack: EmbeddedStack) -> dict[str, str]:
@@ -65,7 +67,7 @@ def queues_of_live_workers(stack: EmbeddedStack) -> set[str]:
 
 
 def eventually(holds: Callable[[], bool], processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert {n: p.poll() for n, p in processes.items() if p.poll() is not None} == {}
         assert time.monotonic() < deadline, "it never came true"
@@ -91,7 +93,7 @@ def test_migrate_and_the_workers_run_and_stop(own_stack: EmbeddedStack, tmp_path
 
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
-        codes = {name: process.wait(timeout=60) for name, process in processes.items()}
+        codes = {name: process.wait(timeout=PATIENCE) for name, process in processes.items()}
     assert codes == dict.fromkeys(WORKERS, 0)
     assert queues_of_live_workers(own_stack) == set()
 

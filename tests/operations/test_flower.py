@@ -15,11 +15,11 @@ import pytest
 import redis
 
 from saga import Client, Handle, SagaError
-from saga.operations.embedded.ports import free_port
 from saga.operations.flower import Flower
 from saga.operations.metrics import SystemCollector
 from saga.storage.queries import reader
-from tests.live.processes import Process, announced, saga_process, until
+from tests.live.ports import kept_port
+from tests.live.processes import PATIENCE, Process, announced, saga_process, until
 
 CANARY = "canary-4242424242"
 
@@ -27,7 +27,7 @@ CANARY = "canary-4242424242"
 @pytest.fixture
 def flower(broker_url: str) -> Iterator[Flower]:
     pytest.importorskip("flower")
-    flower = Flower(free_port(), "let me in")
+    flower = Flower(kept_port(), "let me in")
     child = flower.start(broker_url)
     yield flower
     child.ask()
@@ -67,7 +67,8 @@ def monitor(url: str) -> Generator[list[str]]:
     """Everything that Redis is told in the block."""
     heard: list[str] = []
     stop, ready = threading.Event(), threading.Event()
-    client: Any = redis.Redis.from_url(url)
+    # It may be told nothing for a while, which is no error.
+    client: Any = redis.Redis.from_url(url, socket_timeout=None)
 
     def listen() -> None:
         with client.monitor() as connection:
@@ -77,7 +78,7 @@ def monitor(url: str) -> Generator[list[str]]:
 
     listener = threading.Thread(target=listen)
     listener.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     try:
         yield heard
     finally:

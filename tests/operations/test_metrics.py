@@ -65,9 +65,10 @@ def test_backlogs_and_blocked_work(connection: Connection, engine: Engine) -> No
 
 
 def test_the_lag_is_that_of_the_longest_overdue(connection: Connection, engine: Engine) -> None:
-    Rows(connection).saga(due_at=text("now() - interval '7 seconds'"))
+    for overdue in ("7 seconds", "7 hours", "7 minutes"):
+        Rows(connection).saga(due_at=text(f"now() - interval '{overdue}'"))
     found = samples(SystemCollector(engine).render())
-    assert found["saga_sweeper_lag_seconds", ()] == pytest.approx(7, abs=5)
+    assert found["saga_sweeper_lag_seconds", ()] == pytest.approx(7 * 3600, abs=600)
 
 
 def test_a_database_that_is_away_is_a_number_too() -> None:

@@ -114,12 +114,15 @@ def test_each_figure_moves(database_url: str, broker_url: str, tmp_path: Path) -
         with troubled_worker(urls, tmp_path / "c", "apart", lingers) as other:
             with pytest.raises(SagaFailed):
                 handle.result(timeout=60)
-            until(
-                lambda: ("saga_ended_total", ("troubled", "partly_compensated")) in served(worker),
-                "its end is counted",
-                describe=lambda: worker.output,
-            )
-            mine, others = served(worker), served(other)
+
+            def counted() -> Samples:
+                found = served(worker)
+                has_ended = ("saga_ended_total", ("troubled", "partly_compensated")) in found
+                dawdled = found.get(("saga_step_attempts_total", ("succeeded", "dawdle", "false")))
+                return found if has_ended and dawdled == 2 else {}
+
+            mine = until(counted, "all is counted", describe=lambda: worker.output)
+            others = served(other)
         until(lambda: scraped(api)["saga_blocked", ("undo",)] == 1, "somebody must decide")
         assert scraped(api)["saga_blocked", ("step",)] == 0
         _taken_for_dead(database_url, worker)
@@ -133,8 +136,8 @@ def test_each_figure_moves(database_url: str, broker_url: str, tmp_path: Path) -
         ("blocked", "appear", "true"): 1,
     }
     assert others["saga_step_attempts_total", ("succeeded", "linger", "false")] == 1
-    assert mine["saga_step_seconds_bucket", ("1.0", "dawdle", "false")] == 1
-    assert mine["saga_step_seconds_bucket", ("5.0", "dawdle", "false")] == 2
+    assert mine["saga_step_seconds_bucket", ("5.0", "dawdle", "false")] == 1
+    assert mine["saga_step_seconds_bucket", ("20.0", "dawdle", "false")] == 2
     assert mine["saga_seconds_count", ("troubled",)] == 1
     for name in ("saga_lease_timeouts_total", "saga_lease_takeovers_total"):
         assert mine[name, ()] + others[name, ()] == 1, "dawdle's, and linger's"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.faults.records import Records
-from tests.faults.waiting import until
+from tests.faults.waiting import PATIENCE, until
 from tests.faults.workers import ROOT
 
 
@@ -36,7 +36,7 @@ def test_a_worker_warns_when_it_starts(
         until(records.live_workers, "the worker is ready")
     finally:
         worker.terminate()
-        _, said = worker.communicate(timeout=30)
+        _, said = worker.communicate(timeout=PATIENCE)
     assert ("DefinitionWarning: step tell" in said) is warns, said
     assert ("DefinitionWarning: saga decided_with_a_way_round" in said) is False, said
     assert "step look (" not in said

@@ -176,7 +176,7 @@ def test_it_stops_at_the_first_that_is_refused(stage: Stage) -> None:
 def test_waiting_for_the_canary(stage: Stage) -> None:
     found = failed(stage, 2)
     stage.arena.ready(stage.worker())
-    arguments = ("retry", "--name", "crowd", "--all", "--wait", "15", "--json")
+    arguments = ("retry", "--name", "crowd", "--all", "--wait", "60", "--json")
     worse = saga(stage, *arguments)
     assert worse.code == 1
     assert [refusal["type"] for refusal in worse.json["refused"]] == ["SagaFailed"]
@@ -204,7 +204,7 @@ def test_what_was_taken_back_is_no_signal_of_anybody(stage: Stage) -> None:
 def test_waiting_says_how_each_ended(stage: Stage) -> None:
     found = [str(order(stage, key)) for key in ("one", "two", "three", "four")]
     stage.arena.ready(stage.worker())
-    arguments = ("--reason", "a mistake", "--wait", "15")
+    arguments = ("--reason", "a mistake", "--wait", "60")
     one = saga(stage, "compensate", found[0], *arguments)
     assert (one.code, one.stdout) == (0, f"saga {found[0]} is compensated\n")
     some = saga(stage, "compensate", found[1], *arguments, "--only", "2")

@@ -18,7 +18,7 @@ Act = Callable[[Operator, UUID], Any]
 
 
 def all_at_once(stage: Stage, acts: list[Act], saga: UUID) -> list[SagaError | None]:
-    """What each got."""
+    """What each got; who waits for the row longer than a statement may, asks again."""
     gate = threading.Barrier(len(acts))
     got: list[SagaError | None] = [None] * len(acts)
 
@@ -26,7 +26,7 @@ def all_at_once(stage: Stage, acts: list[Act], saga: UUID) -> list[SagaError | N
         person = stage.arena.client.operator(f"person {number}")
         gate.wait()
         try:
-            acts[number](person, saga)
+            stage.arena.persist(acts[number], person, saga)
         except SagaError as error:
             got[number] = error
 

@@ -45,8 +45,8 @@ def test_a_sibling_that_succeeds_after_the_failure_is_undone(stage: Stage) -> No
 
 def test_compensation_is_shielded_from_cancel(stage: Stage) -> None:
     gate = stage.arena.ledger.hold("undo", "book")
-    stage.worker()
     saga = stage.start(sagas.order)
+    stage.worker()  # whose sweeper soon unseats the stage's
     stage.ann.compensate(saga, reason="a mistake")
     stage.arena.until(lambda: gate.arrived, "the first undo is at it")
     with pytest.raises(SagaEnded, match="cannot be cancelled: it is compensating"):
