@@ -9,14 +9,14 @@ from saga.storage import due
 from saga.storage.store import Store
 
 IDLE = 2.0
-"""Seconds: the longest that a sweeper waits when nothing is planned."""
+"""Seconds: the longest that a sweeper waits when nothing is due sooner."""
 
 
 class Foreseen:
     """What this process has planned. A lost word makes a timer late by `IDLE`, no more.
 
-    A sweeper that knows of anything planned looks often enough until then. So one word is enough
-    until the time that it was about.
+    A sweeper that knows of anything due so soon looks often enough until then. So one word is
+    enough until the time that it was about.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -34,7 +34,7 @@ _STOP_WITHIN = 10.0  # seconds
 
 class Sweeper:
     """Sweeps from a thread of its own, every `interval` seconds or sooner when something is due
-    sooner; less often when nothing is planned, and least when no worker holds a step either.
+    sooner; less often when nothing is due soon, and least when no worker holds a step either.
 
     A leader that asks nothing of the database for `patience` seconds is unseated by the next one.
     Whether it leads or not, it says that the sagas in `announced` (name, version) can run here.
@@ -162,16 +162,17 @@ class Sweeper:
     def _pause(self, store: Store, outlook: Outlook) -> float:
         """Until the next thing is due; collects callbacks that are."""
         planned = [t for t in (outlook.step, outlook.saga) if t is not None]
-        planned.append(self._look_again_in(bool(planned), outlook.is_leased))
+        is_busy = self._burial.suspects_some or any(seconds <= IDLE for seconds in planned)
+        planned.append(self._look_again_in(is_busy, outlook.is_leased))
         if outlook.callback is not None and self._courier.is_free:
             if outlook.callback <= 0:
                 self._courier.collect(store.connection)
             planned.append(outlook.callback)
         return max(_SOONEST, min(planned))
 
-    def _look_again_in(self, is_planned: bool, is_leased: bool) -> float:
+    def _look_again_in(self, is_busy: bool, is_leased: bool) -> float:
         """Seconds. A worker that dies is noticed no sooner."""
-        if is_planned or self._burial.suspects_some:
+        if is_busy:
             return self._interval
         return self._calm_interval if is_leased else self._idle_interval
 

@@ -28,6 +28,7 @@ SELECT 1 FROM pg_stat_activity
    AND query LIKE '%saga.delivery%'
 """
 _MOVED = "SELECT 1 FROM saga.history WHERE before = %s AND after = %s"
+_SOON = "UPDATE saga.step SET due_at = now() + interval '1.5 s' WHERE kind = 'timer'"
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -102,6 +103,23 @@ def test_what_is_planned_wakes_a_sweeper_that_sleeps(
         arena.until(lambda: arena.records.query(_MOVED, before, after), f"it is {after}")
     sweeper.stop()
     publisher.close()
+
+
+def test_it_looks_as_often_as_something_may_be_due(arena: Arena) -> None:
+    with arena.inline() as process, arena.sweeper() as sweeper:
+        assert sweeper.sweep() == 2.0, "there is nothing at all"
+        process.advance(arena.start(sagas.naps, 1, 3600.0, key="long").id)
+        assert sweeper.sweep() == 2.0, "who plans anything sooner says so"
+        leased = process.conductor.advance(arena.start(sagas.one, 1, key="one").id)
+        assert leased is not None
+        assert sweeper.sweep() == 1.0, "its worker may die"
+        arena.carry_out(process, leased)
+
+        def is_soon() -> bool:
+            arena.records.query(_SOON)
+            return sweeper.sweep() == 0.5
+
+        arena.until(is_soon, "it looks often when something is due soon")
 
 
 def test_due_while_all_workers_were_down(arena: Arena) -> None:
