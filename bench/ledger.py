@@ -39,7 +39,9 @@ class Ledger:
         """All bodies that ended so far."""
         if not self.path.exists():
             return []
-        lines = (line.split() for line in self.path.read_text().splitlines())
+        # The last line may be seen before all of it is there: an append can cross two pages.
+        whole, _, _ = self.path.read_text().rpartition("\n")
+        lines = (line.split() for line in whole.splitlines())
         return [Entry(key, int(step), float(at)) for key, step, at in lines]
 
     def doubled(self) -> int:

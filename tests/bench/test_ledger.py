@@ -21,5 +21,13 @@ def test_a_body_that_ended_twice_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert book.doubled() == 1
 
 
+def test_a_line_that_is_being_written_is_none_yet(tmp_path: Path) -> None:
+    book = ledger.Ledger(tmp_path / "ledger")
+    book.path.write_text("a 1 1.0\nb")
+    assert [entry.key for entry in book.entries()] == ["a"]
+    book.path.write_text("a 1 1.0\nb 1 2.0\n")
+    assert [entry.key for entry in book.entries()] == ["a", "b"]
+
+
 def test_no_body_has_ended_yet(tmp_path: Path) -> None:
     assert ledger.Ledger(tmp_path / "ledger").entries() == []
