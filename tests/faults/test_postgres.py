@@ -19,9 +19,9 @@ def test_restarted_immediately(own_arena: Arena, own_stack: EmbeddedStack) -> No
     arena.ready()
     started = [arena.start(sagas.naps, 4, 0.2, key=f"nap {n}").id for n in range(4)]
     for round_ in range(3):
+        done = len(arena.ledger.applied)
         started += [arena.start(sagas.voyage, key=f"{round_} {n}").id for n in range(5)]
         started += [arena.start(sagas.entries, 3, key=f"{round_} {n}").id for n in range(3)]
-        done = len(arena.ledger.applied)
         arena.until(lambda done=done: len(arena.ledger.applied) > done + 4, "they go on")
         own_stack.postgres.restart(immediate=True)
     assert set(arena.until_over().values()) == {"completed"}
