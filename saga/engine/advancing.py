@@ -66,6 +66,7 @@ class Advancer:
         moves = self._leases.strays(self._ready().held_by(self._worker_id()))
         landed = self._ready().record_each(moves) if moves else {}
         self._leases.have_no_strays([m.key for m in moves if m.key not in landed], abandoned)
+        self._foreseen.plan([self._clock()] * len(landed), self._ready())
         return len(landed)
 
     def note(self, key: StepKey, why: str) -> None:
@@ -207,8 +208,8 @@ class Advancer:
         for turn in turns:
             turn.take_own_news()
         now = self._clock()
-        retries = [move.due_in for key, (_, move) in moves.items() if key in landed and move.due_in]
-        self._foreseen.plan([now + pause for pause in retries], self._ready())
+        pauses = [move.due_in for key, (_, move) in moves.items() if key in landed]
+        self._foreseen.plan([now + s for s in pauses if s is not None], self._ready())
 
     def _gone(self, refused: list[Move]) -> set[StepKey]:
         """Those that need no new try: they had landed, or the lease is another's by now."""

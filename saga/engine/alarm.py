@@ -23,7 +23,9 @@ class Alarm:
         self._is_closed = False
 
     def listen(self, connection: psycopg.Connection) -> None:
-        """From now on, what is started or signalled in SQL ends a `wait` on this connection."""
+        """From now on, what is started or signalled in SQL, or planned for soon, ends a `wait` on
+        this connection.
+        """
         connection.add_notify_handler(self._hear)  # for what arrives with a query's answer
         connection.execute(f"LISTEN {_CHANNEL}", prepare=False)
 
@@ -36,11 +38,13 @@ class Alarm:
             if not self._is_closed:
                 os.write(self._writer, b"x")
 
-    def wait(self, connection: psycopg.Connection | None, seconds: float) -> None:
-        """Returns soon if anything was heard since the last time, so that many notes are one."""
-        if self._heard:
+    def wait(self, connection: psycopg.Connection | None, seconds: float) -> bool:
+        """Whether anything was heard. Returns soon if that was since the last time, so that many
+        notes are one.
+        """
+        had_heard, self._heard = self._heard, False
+        if had_heard:
             connection, seconds = None, min(seconds, _SOON)
-        self._heard = False
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         if connection is not None:
@@ -50,6 +54,7 @@ class Alarm:
             os.read(self._reader, 4096)
         if ready - {self._reader} and connection is not None:
             _take_in(connection)
+        return had_heard or bool(ready)
 
     def close(self) -> None:
         """Nobody waits any more; whoever rings still does nothing."""

@@ -2,8 +2,8 @@
 
 Three things tell a live worker from a dead one. Its lease is renewed in one statement for all its
 steps. Its presence connection holds an advisory lock that Postgres lets go of the moment the
-process dies, so a killed worker is noticed in a second or two, long before the lease ends. And a
-process that was stopped and wakes up again finds its row ended: it takes a new id, and everything
+process dies, so a killed worker is noticed in one to three seconds, long before the lease ends. And
+a process that was stopped and wakes up again finds its row ended: it takes a new id, and everything
 it holds is no longer its own.
 """
 

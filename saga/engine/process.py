@@ -216,12 +216,13 @@ class WorkerProcess:
         self.conductor.leases.lose()
 
     def _tidy(self) -> None:
-        """Where nothing went on there are no strays but what the server did for a connection that
-        was cut: it looks for those less often.
+        """Where nothing went on there are no strays but what a thread has abandoned, and what the
+        server did for a connection that was cut: it looks for the latter less often.
         """
         batches = self.conductor.batches
         self._tidied_ago += 1
-        if batches == self._tidied_at and self._tidied_ago < _RARELY:
+        may_be = batches != self._tidied_at or bool(self.conductor.leases.abandoned)
+        if not may_be and self._tidied_ago < _RARELY:
             return
         strays = self.conductor.release_strays()
         self._tidied_at, self._tidied_ago = batches, 0

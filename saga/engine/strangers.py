@@ -27,6 +27,7 @@ class Strangers:
         self._quiet_until = now + _EVERY
         log.warning(
             "a wake-up came for saga %s, which is not in this database: unless it was pruned,"
-            " another installation uses the same broker database, and each takes the other's",
+            " or lost with a failover, another installation uses the same broker database, and each"
+            " takes the other's",
             saga_id,
         )

@@ -18,7 +18,7 @@ from saga.engine.alarm import Alarm
 from saga.engine.attendance import Attendance
 from saga.engine.burial import Burial
 from saga.engine.courier import CallbackSettings, Courier
-from saga.engine.foreseen import IDLE
+from saga.engine.foreseen import BUSY, IDLE
 from saga.engine.overdue import Overdue
 from saga.engine.wakeups import Publisher
 from saga.storage import due, workers
@@ -30,6 +30,7 @@ log = logging.getLogger("saga.sweeper")
 _SOONEST = 0.02  # seconds between two rounds, unless there is more than one can take
 _STANDBY = 5.0  # seconds; the statement has a limit of its own
 _STOP_WITHIN = 10.0  # seconds
+_COURIER_BUSY = 1.0  # seconds until a callback of another host's is looked for
 
 
 class Sweeper:
@@ -45,7 +46,7 @@ class Sweeper:
         database_url: str,
         publisher: Publisher,
         *,
-        interval: float = 0.5,
+        interval: float = BUSY,
         suspicion: float = 0.6,
         patience: float = 5.0,
         callbacks: CallbackSettings | None = None,
@@ -60,6 +61,7 @@ class Sweeper:
         self._store: Store | None = None
         self._leads = False
         self._stands_by = False  # right now, in the server
+        self._was_told = False  # of something, just now: there may soon be more
         self._burial = Burial(publisher, suspicion)
         self._overdue = Overdue(publisher)
         self._alarm = Alarm()
@@ -105,7 +107,7 @@ class Sweeper:
         while not self._stopping.is_set():
             self.round_at = time.monotonic()
             try:
-                self._alarm.wait(self._store and self._store.connection, pause)
+                self._was_told = self._alarm.wait(self._store and self._store.connection, pause)
                 pause = self.sweep()
             except psycopg.Error as error:
                 if self._stopping.is_set():
@@ -162,17 +164,20 @@ class Sweeper:
     def _pause(self, store: Store, outlook: Outlook) -> float:
         """Until the next thing is due; collects callbacks that are."""
         planned = [t for t in (outlook.step, outlook.saga) if t is not None]
-        is_busy = self._burial.suspects_some or any(seconds <= IDLE for seconds in planned)
-        planned.append(self._look_again_in(is_busy, outlook.is_leased))
-        if outlook.callback is not None and self._courier.is_free:
+        planned.append(self._look_again_in(planned, outlook.is_leased))
+        if outlook.callback is not None and not self._courier.is_free:
+            planned.append(_COURIER_BUSY)
+        elif outlook.callback is not None:
             if outlook.callback <= 0:
                 self._courier.collect(store.connection)
             planned.append(outlook.callback)
         return max(_SOONEST, min(planned))
 
-    def _look_again_in(self, is_busy: bool, is_leased: bool) -> float:
+    def _look_again_in(self, planned: Sequence[float], is_leased: bool) -> float:
         """Seconds. A worker that dies is noticed no sooner."""
-        if is_busy:
+        soon = IDLE + self._interval  # the clock of who told of it may be a little ahead
+        is_busy = self._was_told or self._burial.suspects_some
+        if is_busy or any(seconds <= soon for seconds in planned):
             return self._interval
         return self._calm_interval if is_leased else self._idle_interval
 

@@ -118,7 +118,7 @@ class Transport(redis.Transport):
     brpop_timeout = 5  # seconds; asking anew each second was most of what an idle worker cost
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Kombu looks each second whether bindings are to be renewed that live for 20 or longer."""
+        """Kombu looks each second whether bindings are to be renewed that live for an hour."""
         super().register_with_event_loop(connection, loop)
         poller: Any = self.cycle
         with suppress(AttributeError):  # another version looks in another way
