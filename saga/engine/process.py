@@ -54,7 +54,7 @@ class WorkerProcess:
         self._publisher = publisher
         self._watchers = tuple(watchers)
         self._is_draining = False
-        self._tidied_at = -1  # the number of batches by then
+        self._tidied_at: int = -1  # the number of batches by then
         self._tidied_ago = 0  # renewals
         self.presence = Presence(
             database_url,
