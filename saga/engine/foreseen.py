@@ -17,8 +17,8 @@ BUSY = 0.5
 class Foreseen:
     """What this process has planned. A lost word makes a timer late by `IDLE`, no more.
 
-    A sweeper that was told looks again within `BUSY`, whatever it finds: until then another word
-    would change nothing.
+    A sweeper that was told looks every `BUSY` seconds for longer than that, whatever it finds:
+    until then another word would change little.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -61,7 +61,7 @@ class Sweeper:
         self._store: Store | None = None
         self._leads = False
         self._stands_by = False  # right now, in the server
-        self._was_told = False  # of something, just now: there may soon be more
+        self._busy_until = 0.0  # monotonic: whoever told of something tells of no more until then
         self._burial = Burial(publisher, suspicion)
         self._overdue = Overdue(publisher)
         self._alarm = Alarm()
@@ -107,7 +107,7 @@ class Sweeper:
         while not self._stopping.is_set():
             self.round_at = time.monotonic()
             try:
-                self._was_told = self._alarm.wait(self._store and self._store.connection, pause)
+                self.rest(pause)
                 pause = self.sweep()
             except psycopg.Error as error:
                 if self._stopping.is_set():
@@ -125,6 +125,15 @@ class Sweeper:
         if self._store is not None:
             self._store.connection.close()
             self._store = None
+
+    def rest(self, seconds: float) -> None:
+        """Until something is heard, but no longer."""
+        if self._alarm.wait(self._store and self._store.connection, seconds):
+            self._stay_busy()
+
+    def _stay_busy(self) -> None:
+        """Looks often for a while, whatever it finds: see `Foreseen`."""
+        self._busy_until = time.monotonic() + 2 * BUSY
 
     def sweep(self) -> float:
         """One round, if this one leads. Returns the seconds until the next."""
@@ -152,6 +161,7 @@ class Sweeper:
             self._stands_by = False
         if self._leads:
             self._alarm.listen(store.connection)
+            self._stay_busy()  # another may just have been told of something
         elif workers.unseat(store.connection, self._patience):
             log.warning("the sweepers' leader is silent and was unseated")
         return self._leads
@@ -176,7 +186,7 @@ class Sweeper:
     def _look_again_in(self, planned: Sequence[float], is_leased: bool) -> float:
         """Seconds. A worker that dies is noticed no sooner."""
         soon = IDLE + self._interval  # the clock of who told of it may be a little ahead
-        is_busy = self._was_told or self._burial.suspects_some
+        is_busy = time.monotonic() < self._busy_until or self._burial.suspects_some
         if is_busy or any(seconds <= soon for seconds in planned):
             return self._interval
         return self._calm_interval if is_leased else self._idle_interval

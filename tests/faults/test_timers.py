@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from saga.engine.publishers import publisher_for
 from saga.engine.sweeper import Sweeper
+from saga.storage.due import ring
 from tests.faults import effects
 from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
@@ -107,7 +109,7 @@ def test_what_is_planned_wakes_a_sweeper_that_sleeps(
 
 def test_it_looks_as_often_as_something_may_be_due(arena: Arena) -> None:
     with arena.inline() as process, arena.sweeper() as sweeper:
-        assert sweeper.sweep() == 2.0, "there is nothing at all"
+        arena.until(lambda: sweeper.sweep() == 2.0, "it has led for a while, of nothing at all")
         process.advance(arena.start(sagas.naps, 1, 3600.0, key="long").id)
         assert sweeper.sweep() == 2.0, "who plans anything sooner says so"
         leased = process.conductor.advance(arena.start(sagas.one, 1, key="one").id)
@@ -120,6 +122,25 @@ def test_it_looks_as_often_as_something_may_be_due(arena: Arena) -> None:
             return sweeper.sweep() == 0.5
 
         arena.until(is_soon, "it looks often when something is due soon")
+
+
+def test_it_looks_often_for_a_while_when_it_was_told_of_something(arena: Arena) -> None:
+    """Whoever told it says nothing of what is planned right after that."""
+
+    def stays_awake() -> bool:
+        ring(connection)
+        sweeper.rest(PATIENCE)
+        sweeper.sweep()
+        sweeper.rest(0)
+        return sweeper.sweep() == 0.5
+
+    with (
+        arena.sweeper() as sweeper,
+        psycopg.connect(arena.database_url, autocommit=True) as connection,
+    ):
+        arena.until(lambda: sweeper.sweep() == 2.0, "it has led for a while")
+        arena.until(stays_awake, "it looks again soon, though there was nothing the first time")
+        arena.until(lambda: sweeper.sweep() == 2.0, "it rests again")
 
 
 def test_due_while_all_workers_were_down(arena: Arena) -> None:
