@@ -8,9 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from saga.core.context import StepContext, current
-from saga.core.decorators import saga, step
-from saga.core.retry import Retry
-from saga.core.scopes import scope
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.retry import Retry
+from saga.core.loop.scopes import scope
 from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
 from saga.errors import (
     Conflict,

@@ -43,7 +43,7 @@ class DefinitionError(SagaError):
 
 
 class DefinitionWarning(UserWarning):
-    """A declaration works but will probably surprise: see `saga.core.checks.check`."""
+    """A declaration works but will probably surprise: see `saga.core.declare.checks.check`."""
 
 
 class InvalidInput(SagaError, ValueError):

@@ -6,6 +6,6 @@
         assert asyncio.run(resolve_issue("ada", "where is my card?"))
 """
 
-from saga.core.stubs import answering
+from saga.core.answering import answering
 
 __all__ = ["answering"]

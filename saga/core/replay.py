@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from saga.core import failures
-from saga.core.commands import Command
-from saga.core.definitions import SagaDefinition
-from saga.core.events import Event, Recorded
-from saga.core.loop import JournalLoop
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.loop.commands import Command
+from saga.core.loop.events import Event, Recorded
+from saga.core.loop.loop import JournalLoop
 from saga.errors import Divergence, InvalidInput, NotDeterministic
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast, overload
 
-from saga.core import asking, codec, stubs
-from saga.core.events import Event
-from saga.core.loop import JournalLoop
-from saga.core.options import checked_name, checked_time
-from saga.core.shapes import shape_of
+from saga.core import answering, codec
+from saga.core.declare.options import checked_name, checked_time
+from saga.core.declare.shapes import shape_of
+from saga.core.loop import asking
+from saga.core.loop.events import Event
+from saga.core.loop.loop import JournalLoop
 from saga.errors import DefinitionError, InvalidInput
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ async def approval(
     shown = codec.encode(dict(details or {}), f"approval {name}: details")
     loop = running_loop()
     if type(loop) is not JournalLoop:
-        return _as_decision(stubs.answer("approval", name))
+        return _as_decision(answering.answer("approval", name))
     future = loop.journal.ask(("approval", name), shown, _deadline(loop, wait))
     event = await asking.wait(loop, loop.journal.last, future)
     return _decision(event)
@@ -80,7 +81,7 @@ async def signal(
     wait = _checked_wait(timeout, f"signal {name}")
     loop = running_loop()
     if type(loop) is not JournalLoop:
-        payload = codec.encode(stubs.answer("signal", name), f"signal {name}")
+        payload = codec.encode(answering.answer("signal", name), f"signal {name}")
         return shape_of(type_).decode(payload, f"signal {name}")
     future = loop.journal.ask_signal(name, _deadline(loop, wait))
     position = loop.journal.last

@@ -4,8 +4,8 @@ import threading
 import time
 from typing import Any
 
-from saga.core.announced import check_input
 from saga.core.codec import parse
+from saga.core.schema_check import check_input
 from saga.errors import InvalidInput
 from saga.storage import starts
 from saga.storage.starts import Executor, Start

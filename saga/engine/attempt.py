@@ -12,8 +12,8 @@ from typing import Any
 
 from saga.core import context, failures
 from saga.core.context import StepContext
-from saga.core.definitions import Compensation, StepDefinition
-from saga.core.retry import Retry
+from saga.core.declare.definitions import Compensation, StepDefinition
+from saga.core.declare.retry import Retry
 from saga.engine.catalog import Catalog
 from saga.engine.failpoint import failpoint
 from saga.engine.work import Outcome, Work

@@ -1,8 +1,8 @@
 """Going backward: plan the next undos, from the saga's rows alone."""
 
-from saga.core.compensation import plan_undos
-from saga.core.reopening import pivot_hold
 from saga.core.rows import StepKey, StepRow
+from saga.core.undo.plan import plan_undos
+from saga.core.undo.reopening import pivot_hold
 from saga.engine.dispatch import CHILD_CHECK_IN, REISSUE_IN, Dispatcher
 from saga.engine.foresight import rows_after
 from saga.engine.live import Live

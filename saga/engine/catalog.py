@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from saga.core.definitions import Compensation, SagaDefinition, StepDefinition
-from saga.core.registry import Registry
+from saga.core.declare.definitions import Compensation, SagaDefinition, StepDefinition
+from saga.core.declare.registry import Registry
 from saga.errors import DefinitionError, UnknownStep
 
 _GRACE = 1.0  # seconds a worker has to report its own timeout before the sweeper does

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeVar, overload
 from uuid import UUID
 
-from saga.core.approvals import Answer, answered_before
 from saga.core.codec import encode
-from saga.core.definitions import SagaDefinition
-from saga.core.options import START_OPTIONS
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.declare.options import START_OPTIONS
+from saga.core.which_approval import Answer, answered_before
 from saga.engine.announced import Announced
 from saga.engine.connections import Connections
 from saga.engine.failpoint import failpoint

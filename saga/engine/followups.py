@@ -7,9 +7,9 @@ accounted for; a child that was not started, or whose end was not reported, is f
 from collections.abc import Iterable
 from uuid import UUID
 
-from saga.core.compensation import dropped_state
 from saga.core.rows import StepKey, StepRow
 from saga.core.states import ENDED, OPEN, SagaStatus, StepState
+from saga.core.undo.plan import dropped_state
 from saga.engine.children import (
     child_id,
     compensate_children,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from saga.core.commands import Ask, Consume, Drop
-from saga.core.events import Event
+from saga.core.loop.commands import Ask, Consume, Drop
+from saga.core.loop.events import Event
 from saga.core.replay import Decision, Failed, Finished, Run
 from saga.core.rows import StepKey
 from saga.engine.catalog import Catalog, Intent

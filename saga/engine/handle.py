@@ -10,7 +10,7 @@ from uuid import UUID
 
 from typing_extensions import TypeVar  # typing's own has no default before Python 3.13
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.core.states import ENDED
 from saga.errors import SagaFailed, UnknownSaga
 

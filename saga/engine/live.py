@@ -4,11 +4,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from saga.core.compensation import EVERYTHING, Choice
-from saga.core.events import Event, Recorded
+from saga.core.loop.events import Event, Recorded
 from saga.core.replay import Run
 from saga.core.rows import StepRow
 from saga.core.states import OPEN
+from saga.core.undo.plan import EVERYTHING, Choice
 from saga.storage.rows import Loaded, Seen
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from saga.core.compensation import EVERYTHING
+from saga.core.undo.plan import EVERYTHING
 from saga.engine.live import Cache, Live
 from saga.engine.strangers import Strangers
 from saga.engine.turn import Turn

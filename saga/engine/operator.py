@@ -13,10 +13,10 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.approvals import Answer
-from saga.core.compensation import EVERYTHING, Choice
-from saga.core.preview import Preview
 from saga.core.rows import StepRow
+from saga.core.undo.plan import EVERYTHING, Choice
+from saga.core.undo.preview import Preview
+from saga.core.which_approval import Answer
 from saga.engine.connections import Connections
 from saga.engine.requests import as_uuid, check_words
 from saga.engine.resolving import Resolution, resolve

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.registry import Registry
+from saga.core.declare.registry import Registry
 from saga.core.rows import StepKey
 from saga.engine.attempt import Attempts, EventLoopThread
 from saga.engine.catalog import Catalog

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar  # typing's own has no default before Pyth
 
 from saga.core.callbacks import check_url
 from saga.core.codec import check_json, encode
-from saga.core.definitions import SagaDefinition
+from saga.core.declare.definitions import SagaDefinition
 from saga.engine.tracing import current_traceparent
 from saga.errors import InvalidCall, InvalidInput
 from saga.storage.starts import Start

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import psycopg
 
-from saga.core.announced import check_value
 from saga.core.codec import encode, parse
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.core.rows import StepRow
+from saga.core.schema_check import check_value
 from saga.core.states import ENDED, SagaStatus, StepState
 from saga.engine.children import child_id
 from saga.engine.wakeups import ADVANCE, WakeUp

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.reopening import failed_position, failures_to_take_back
 from saga.core.rows import StepKey, StepRow
 from saga.core.states import SagaStatus, StepState
+from saga.core.undo.reopening import failed_position, failures_to_take_back
 from saga.engine.children import child_id
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.errors import Conflict

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import UUID
 
-from saga.core.events import Event
+from saga.core.loop.events import Event
 from saga.core.rows import StepKey, StepRow
 from saga.core.states import ENDED
 from saga.engine.live import Live

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from saga.core.compensation import Choice
-from saga.core.preview import Preview, preview_undos
-from saga.core.reopening import pivot_under_way
 from saga.core.rows import StepRow
 from saga.core.states import ENDED, SagaStatus
+from saga.core.undo.plan import Choice
+from saga.core.undo.preview import Preview, preview_undos
+from saga.core.undo.reopening import pivot_under_way
 from saga.errors import Conflict, InvalidInput, SagaEnded
 from saga.storage.operations import Held
 

@@ -20,7 +20,7 @@ from celery.worker.request import Request
 from kombu.exceptions import KombuError
 
 from saga.core.codec import encode
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.engine.client import Client
 from saga.engine.requests import StartRequest
 from saga.errors import (

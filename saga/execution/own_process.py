@@ -9,7 +9,7 @@ import threading
 
 from celery import Celery
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.engine.process import WorkerProcess
 from saga.engine.vitals import AsyncVital, ConductorVital, LeaseVital, Postgres
 from saga.engine.watchdog import Watchdog

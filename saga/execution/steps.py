@@ -16,8 +16,8 @@ from uuid import UUID
 
 from celery import Celery, bootsteps, signals
 
-from saga.core import checks
-from saga.core.registry import registry
+from saga.core.declare import checks
+from saga.core.declare.registry import registry
 from saga.core.rows import StepKey
 from saga.engine.catalog import Catalog
 from saga.engine.courier import CallbackSettings

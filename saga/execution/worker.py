@@ -16,7 +16,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.utils.nodenames import host_format  # pyright: ignore[reportUnknownVariableType]
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.engine.watchers import Watcher
 from saga.errors import InvalidInput
 from saga.execution import crew

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from saga.core.approvals import Answer, Asked
 from saga.core.codec import encode
+from saga.core.which_approval import Answer, Asked
 from saga.storage.starts import Executor
 
 # The row that is locked is the one that was chosen: if it was answered meanwhile, nothing is.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.compensation import Choice
+from saga.core.undo.plan import Choice
 
 
 class Held(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from saga.core.events import AskKind, Outcome
+from saga.core.loop.events import AskKind, Outcome
 from saga.core.rows import StepKey
 
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import psycopg
 
-from saga.core.compensation import Choice
 from saga.core.rows import StepKey, StepRow
+from saga.core.undo.plan import Choice
 from saga.storage import statements
 from saga.storage.batch import batch_of
 from saga.storage.rows import (

@@ -12,7 +12,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.operations.cli import main
 
 APPS = Path(__file__).parent / "apps"

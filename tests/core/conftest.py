@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 
 
 @pytest.fixture(autouse=True)

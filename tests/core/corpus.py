@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from saga.core.decorators import saga, step
-from saga.core.definitions import SagaDefinition
-from saga.core.registry import registry
-from saga.core.scopes import scope
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.declare.registry import registry
+from saga.core.loop.scopes import scope
 from saga.core.verbs import approval, expose, now, random, signal, uuid
 from tests.core.world import World
 

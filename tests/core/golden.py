@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from saga.core.events import Event, Recorded
+from saga.core.loop.events import Event, Recorded
 from saga.core.replay import Failed, Finished, Verdict
 from tests.core.corpus import STORIES
 from tests.core.world import World

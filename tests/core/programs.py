@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from saga.core.decorators import saga, step
-from saga.core.registry import registry
-from saga.core.scopes import scope
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.registry import registry
+from saga.core.loop.scopes import scope
 from saga.core.verbs import approval, expose, now, random, signal
 from saga.errors import StepFailed
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from saga.core.announced import check_input
-from saga.core.signatures import Parameters
+from saga.core.declare.signatures import Parameters
+from saga.core.schema_check import check_input
 from saga.errors import InvalidInput
 
 

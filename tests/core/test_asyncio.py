@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from saga.core.commands import Drop
-from saga.core.decorators import saga, step
-from saga.core.definitions import SagaDefinition, StepDefinition
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.definitions import SagaDefinition, StepDefinition
+from saga.core.loop.commands import Drop
 from saga.core.replay import Run
 from saga.core.verbs import now
 from saga.errors import StepFailed
@@ -485,7 +485,7 @@ def test_waiting_for_nothing_fails() -> None:
 
 
 def test_an_endless_turn_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saga.core.loop.MOST_TURNS", 1000)
+    monkeypatch.setattr("saga.core.loop.loop.MOST_TURNS", 1000)
 
     @saga
     async def body() -> None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import pytest
 
 from saga import Client, saga, step
-from saga.core import order
-from saga.core.checks import check
-from saga.core.options import START_OPTIONS
-from saga.core.registry import registry
+from saga.core.declare import text_order
+from saga.core.declare.checks import check
+from saga.core.declare.options import START_OPTIONS
+from saga.core.declare.registry import registry
 
 with registry.sandbox():
 
@@ -61,7 +61,7 @@ async def told_inside() -> None:
     ],
 )
 def test_steps_in_the_order_of_the_text(function: Any, names: list[str]) -> None:
-    assert [found.name for found in order.steps_in_order(function)] == names
+    assert [found.name for found in text_order.steps_in_order(function)] == names
 
 
 def test_steps_of_a_closure() -> None:
@@ -71,7 +71,7 @@ def test_steps_of_a_closure() -> None:
     async def body() -> None:
         await closed()
 
-    assert [found.name for found in order.steps_in_order(body)] == ["closed over"]
+    assert [found.name for found in text_order.steps_in_order(body)] == ["closed over"]
 
 
 def test_what_cannot_be_undone_before_a_pivot() -> None:

@@ -13,11 +13,11 @@ from uuid import UUID
 
 import pytest
 
-from saga.core.decorators import saga, step
-from saga.core.definitions import SagaDefinition
-from saga.core.events import Event
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.loop.events import Event
+from saga.core.loop.scopes import scope
 from saga.core.replay import Run
-from saga.core.scopes import scope
 from saga.core.verbs import approval, signal
 from tests.core.world import SAGA_ID, START
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from saga.core import codec
 from saga.core.codec import LIMITS, Limits
-from saga.core.definitions import StepDefinition
+from saga.core.declare.definitions import StepDefinition
 from saga.errors import DefinitionError, InvalidCall, InvalidInput
 from saga.migrations.versions import r0002_functions
 

@@ -6,11 +6,11 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saga.core.compensation import EVERYTHING, Choice, may_stand, pivot_floor, plan_undos
-from saga.core.preview import preview_undos
-from saga.core.reopening import PivotHold, failed_position, failures_to_take_back, pivot_hold
 from saga.core.rows import StepRow
 from saga.core.states import SagaStatus
+from saga.core.undo.plan import EVERYTHING, Choice, may_stand, pivot_floor, plan_undos
+from saga.core.undo.preview import preview_undos
+from saga.core.undo.reopening import PivotHold, failed_position, failures_to_take_back, pivot_hold
 
 SAGA = UUID(int=7)
 ENDS = ("succeeded", "succeeded", "succeeded", "failed", "cancelled", "skipped")

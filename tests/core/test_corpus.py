@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saga.core.commands import Ask
+from saga.core.loop.commands import Ask
 from saga.core.replay import Run
 from tests.core import golden
 from tests.core.corpus import STORIES

@@ -9,11 +9,11 @@ from typing import Any, assert_type
 
 import pytest
 
-from saga.core.checks import check, warn
-from saga.core.decorators import saga, step
-from saga.core.definitions import StepDefinition
-from saga.core.registry import registry
-from saga.core.retry import Retry
+from saga.core.declare.checks import check, warn
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.definitions import StepDefinition
+from saga.core.declare.registry import registry
+from saga.core.declare.retry import Retry
 from saga.errors import (
     DefinitionError,
     DefinitionWarning,

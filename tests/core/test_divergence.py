@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from saga.core.decorators import step
-from saga.core.definitions import SagaDefinition, StepDefinition
+from saga.core.declare.decorators import step
+from saga.core.declare.definitions import SagaDefinition, StepDefinition
 from saga.core.replay import Failed, Run
 from saga.errors import Divergence
 from tests.core.world import SAGA_ID, START, World
@@ -211,7 +211,7 @@ def test_an_input_that_no_longer_fits(steps: list[Step]) -> None:
 
 
 def test_undo_positions_are_labelled() -> None:
-    from saga.core.divergence import Line, difference
+    from saga.core.loop.divergence import Line, difference
 
     text = difference([Line(1, ("step", "a"), ("step", "a")), Line(-1, ("step", "b"), None)], -1)
     assert ">   undo 1  step b   -" in text.splitlines()

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
+from saga.core.answering import answering
 from saga.core.context import StepContext, current, idempotency_key, running
-from saga.core.decorators import saga, step
-from saga.core.scopes import scope
-from saga.core.stubs import answering
+from saga.core.declare.decorators import saga, step
+from saga.core.loop.scopes import scope
 from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
 from saga.errors import DefinitionError, InvalidInput, OutsideSaga, OutsideStep
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from saga.core.decorators import saga
-from saga.core.loop import JournalLoop
+from saga.core.declare.decorators import saga
+from saga.core.loop.loop import JournalLoop
 from saga.errors import NotDeterministic
 from tests.core.world import World
 

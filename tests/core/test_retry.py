@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saga.core.retry import Retry
+from saga.core.declare.retry import Retry
 from saga.errors import DefinitionError, InvalidInput, Permanent, Unknown
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from saga.core.commands import Ask
-from saga.core.decorators import saga, step
-from saga.core.definitions import StepDefinition
-from saga.core.scopes import scope
+from saga.core.declare.decorators import saga, step
+from saga.core.declare.definitions import StepDefinition
+from saga.core.loop.commands import Ask
+from saga.core.loop.scopes import scope
 from saga.errors import StepFailed
 from tests.core.world import World, names
 

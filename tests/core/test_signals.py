@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from saga.core.commands import Ask, Consume, Drop
-from saga.core.decorators import saga, step
+from saga.core.declare.decorators import saga, step
+from saga.core.loop.commands import Ask, Consume, Drop
 from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
 from saga.errors import InvalidInput, StepFailed
 from tests.core.world import START, World, names

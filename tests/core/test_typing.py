@@ -11,7 +11,7 @@ from typing import Any, assert_type
 import pytest
 
 from saga import DefinitionError, step
-from saga.core.definitions import StepDefinition
+from saga.core.declare.definitions import StepDefinition
 
 
 @step

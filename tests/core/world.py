@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from saga.core.commands import Ask, Command, Consume, Drop
-from saga.core.definitions import SagaDefinition
-from saga.core.events import Event, Outcome, Recorded
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.loop.commands import Ask, Command, Consume, Drop
+from saga.core.loop.events import Event, Outcome, Recorded
 from saga.core.replay import Decision, Failed, Finished, Run, Verdict, Waiting
 
 SAGA_ID = UUID("0b5e6a52-7f0c-4e0a-9d43-5d2b8d6f3c11")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from saga.core.declare.registry import registry
 from saga.core.diagram import diagram
-from saga.core.registry import registry
 from saga.core.states import SAGA_MOVES, STEP_MOVES, SagaStatus
 from saga.testing import answering
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from saga.core.decorators import step
-from saga.core.registry import registry
-from saga.core.retry import Retry
+from saga.core.declare.decorators import step
+from saga.core.declare.registry import registry
+from saga.core.declare.retry import Retry
 from saga.core.rows import StepKey
 from saga.engine.attempt import Attempts
 from saga.engine.catalog import Catalog

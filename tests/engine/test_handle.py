@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from saga import Client, Handle, InvalidCall, StartRequest, saga
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 
 
 class Receipt(BaseModel):

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from saga import Client, InvalidInput, StartRequest, UnknownSaga
-from saga.core.signatures import Parameters
+from saga.core.declare.signatures import Parameters
 from tests.test_layers import HEAVY
 
 MISSING = "order: item: missing; want item: string, amount: integer .may be left out."

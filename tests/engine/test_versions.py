@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from saga import Client, InvalidInput, saga
-from saga.core.definitions import SagaDefinition
-from saga.core.registry import registry
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.declare.registry import registry
 from saga.engine.publishers import SilentPublisher
 from saga.engine.sweeper import Sweeper
 from saga.storage import starts

@@ -4,7 +4,7 @@ import pytest
 from celery import Celery
 
 from saga import DefinitionError, step
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.execution.steps import register_tasks
 
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from saga import Client, Handle, Unavailable
-from saga.core.registry import Registry
+from saga.core.declare.registry import Registry
 from saga.core.rows import StepKey
 from saga.core.states import CLAIMABLE, ENDED
 from saga.engine.process import WorkerProcess

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from saga.core.definitions import SagaDefinition, StepDefinition
-from saga.core.registry import Registry, registry
+from saga.core.declare.definitions import SagaDefinition, StepDefinition
+from saga.core.declare.registry import Registry, registry
 
 with registry.sandbox():
     from tests.faults import sagas

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from saga import StartRequest
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.core.states import ENDED
 from tests.faults.arena import Arena
 from tests.faults.invariants import violations

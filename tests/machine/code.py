@@ -1,6 +1,6 @@
 """The sagas of the machine, apart from what other tests define."""
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 
 with registry.sandbox():
     from tests.machine import trades

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from saga.core import compensation
 from saga.core.rows import StepRow
 from saga.core.states import StepState
+from saga.core.undo import plan
 from saga.engine.work import Work
 from saga.storage import statements
 from tests.machine.machine import Machine
@@ -67,7 +67,7 @@ def undo_known_after_the_effect(patch: pytest.MonkeyPatch) -> None:
     def may_stand(row: StepRow) -> bool:
         return not row.undo and bool(row.compensation) and row.state == StepState.SUCCEEDED
 
-    patch.setattr(compensation, "may_stand", may_stand)
+    patch.setattr(plan, "may_stand", may_stand)
 
 
 def undo_twice(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from saga import Retry, StepFailed, saga, scope, signal, step
-from saga.core.definitions import SagaDefinition
+from saga.core.declare.definitions import SagaDefinition
 from tests.machine.outside import OUTSIDE
 
 SOME = Retry(max_attempts=3, first=timedelta(seconds=1), jitter=0.0)

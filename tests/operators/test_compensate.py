@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from saga import Conflict, InvalidInput, SagaNotFound
-from saga.core.preview import Preview
+from saga.core.undo.preview import Preview
 from tests.operators.code import sagas
 from tests.operators.stage import Stage
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from saga import Permanent
-from saga.core.stubs import answering
+from saga.core.answering import answering
 from saga.operations.demo.audit import audit
 from saga.operations.demo.services import Services
 from saga.tasks import desk, mail

@@ -7,9 +7,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from saga.core.codec import parse
-from saga.core.preview import Preview
 from saga.core.rows import StepRow
 from saga.core.states import SagaStatus
+from saga.core.undo.preview import Preview
 from saga.operations.api.access import Operating, Viewer
 from saga.operations.api.actions import Standing, standing
 from saga.operations.api.params import LARGEST, Body, Words

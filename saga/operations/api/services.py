@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
-from saga.core.announced import check_input
+from saga.core.schema_check import check_input
 from saga.engine.client import Client
 from saga.engine.connections import Connections
 from saga.engine.operator import Operator

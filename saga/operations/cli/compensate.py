@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 from rich.console import Console
 
-from saga.core.preview import Preview
+from saga.core.undo.preview import Preview
 from saga.operations.cli.clients import client
 from saga.operations.cli.ends import Ends, awaited
 from saga.operations.cli.group import SagaCommand

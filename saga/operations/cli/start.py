@@ -7,7 +7,7 @@ from typing import Any, cast
 import click
 from pydantic_core import to_jsonable_python
 
-from saga.core.registry import registry
+from saga.core.declare.registry import registry
 from saga.engine.requests import StartRequest
 from saga.execution.modules import import_each
 from saga.operations.cli.clients import client

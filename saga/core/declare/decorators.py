@@ -6,16 +6,16 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from saga.core.definitions import OnUnknown, SagaDefinition, StepDefinition
-from saga.core.options import (
+from saga.core.declare.definitions import OnUnknown, SagaDefinition, StepDefinition
+from saga.core.declare.options import (
     caller_types,
     is_task,
     name_of_task,
     place_of,
     refuse_unknown,
 )
-from saga.core.registry import registry
-from saga.core.retry import Retry
+from saga.core.declare.registry import registry
+from saga.core.declare.retry import Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")

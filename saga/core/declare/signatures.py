@@ -21,7 +21,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
 
 from saga.core import codec
-from saga.core.shapes import Shape
+from saga.core.declare.shapes import Shape
 from saga.errors import DefinitionError, InvalidCall, InvalidInput
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from saga.core.events import Event
-from saga.core.loop import JournalLoop
+from saga.core.loop.events import Event
+from saga.core.loop.loop import JournalLoop
 
 if TYPE_CHECKING:
-    from saga.core.definitions import SagaDefinition, StepDefinition
+    from saga.core.declare.definitions import SagaDefinition, StepDefinition
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from saga.core.definitions import SagaDefinition, StepDefinition
-from saga.core.options import START_OPTIONS
-from saga.core.order import steps_in_order
+from saga.core.declare.definitions import SagaDefinition, StepDefinition
+from saga.core.declare.options import START_OPTIONS
+from saga.core.declare.text_order import steps_in_order
 from saga.errors import DefinitionWarning
 
 

@@ -18,11 +18,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
-from saga.core.handles import Alarm, Turn
-from saga.core.journal import Journal
-from saga.core.options import LONGEST
-from saga.core.ordering import OrderedFuture, OrderedTask, given_to_as_completed
-from saga.core.refusals import refuse_the_rest
+from saga.core.declare.options import LONGEST
+from saga.core.loop.callbacks import Alarm, Turn
+from saga.core.loop.forbidden import refuse_the_rest
+from saga.core.loop.journal import Journal
+from saga.core.loop.set_order import OrderedFuture, OrderedTask, given_to_as_completed
 from saga.errors import NotDeterministic
 
 logger = logging.getLogger("saga.core")

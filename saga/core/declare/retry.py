@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, cast
 
-from saga.core.options import checked_time
+from saga.core.declare.options import checked_time
 from saga.errors import DefinitionError, Permanent, Unknown
 
 Verdict = Literal["retry", "fail", "unknown"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from saga.core.events import AskKind
+from saga.core.loop.events import AskKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from saga.errors import DefinitionError, UnknownSaga, UnknownStep
 
 if TYPE_CHECKING:
-    from saga.core.definitions import SagaDefinition, StepDefinition
+    from saga.core.declare.definitions import SagaDefinition, StepDefinition
 
 
 class Registry:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from saga.core.commands import Ask, Command, Consume, Drop
-from saga.core.divergence import Line, difference
-from saga.core.events import AskKind, Event, Recorded
+from saga.core.loop.commands import Ask, Command, Consume, Drop
+from saga.core.loop.divergence import Line, difference
+from saga.core.loop.events import AskKind, Event, Recorded
 from saga.core.states import SETTLED
 
 if TYPE_CHECKING:
-    from saga.core.handles import Alarm
-    from saga.core.loop import JournalLoop
+    from saga.core.loop.callbacks import Alarm
+    from saga.core.loop.loop import JournalLoop
 
 Signature = tuple[AskKind, str]
 """The kind and name of what was asked: by these a replay is held against the history."""

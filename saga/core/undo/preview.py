@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saga.core.compensation import (
+from saga.core.rows import StepRow
+from saga.core.states import SagaStatus, StepState
+from saga.core.undo.plan import (
     EVERYTHING,
     Choice,
     dropped_state,
@@ -13,8 +15,6 @@ from saga.core.compensation import (
     pivot_floor,
     plan_undos,
 )
-from saga.core.rows import StepRow
-from saga.core.states import SagaStatus, StepState
 
 _LATER = 2**31  # an event after all that there are
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
-from saga.core import asking, context
-from saga.core.loop import JournalLoop
-from saga.core.options import (
+from saga.core import context
+from saga.core.declare.options import (
     checked_flag,
     checked_name,
     checked_timeout,
@@ -22,8 +21,10 @@ from saga.core.options import (
     place_of,
     refuse_unknown,
 )
-from saga.core.retry import Retry, checked_retry
-from saga.core.signatures import Parameters
+from saga.core.declare.retry import Retry, checked_retry
+from saga.core.declare.signatures import Parameters
+from saga.core.loop import asking
+from saga.core.loop.loop import JournalLoop
 from saga.errors import DefinitionError
 
 P = ParamSpec("P")

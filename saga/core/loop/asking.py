@@ -6,13 +6,13 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from saga.core.events import Event
-from saga.core.loop import JournalLoop
-from saga.core.scopes import note
+from saga.core.loop.events import Event
+from saga.core.loop.loop import JournalLoop
+from saga.core.loop.scopes import note
 from saga.errors import InvalidInput, StepFailed
 
 if TYPE_CHECKING:
-    from saga.core.definitions import SagaDefinition, StepDefinition
+    from saga.core.declare.definitions import SagaDefinition, StepDefinition
 
 
 async def call(

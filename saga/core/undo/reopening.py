@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saga.core.compensation import is_open, is_passed_pivot
 from saga.core.rows import StepRow
 from saga.core.states import StepState
+from saga.core.undo.plan import is_open, is_passed_pivot
 
 
 def failed_position(error: str | None) -> int | None:

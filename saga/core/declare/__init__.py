@@ -1,0 +1,1 @@
+"""What a user declares: steps, sagas, their options and types."""
