@@ -24,10 +24,10 @@ from saga.engine.strangers import Strangers
 from saga.engine.turn import Turn
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.engine.work import Ended, Request, Work
-from saga.storage.late import keep_effect
-from saga.storage.reopen import block_failures
-from saga.storage.rows import Claimed, Move, Seen
-from saga.storage.store import Store
+from saga.storage.hot.rows import Claimed, Move, Seen
+from saga.storage.hot.store import Store
+from saga.storage.turning.late_effects import keep_effect
+from saga.storage.turning.take_back import block_failures
 
 _ROUNDS = 4  # conflicts one batch settles by itself before its threads wait for their turn
 

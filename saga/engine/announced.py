@@ -7,7 +7,7 @@ from typing import Any
 from saga.core.codec import parse
 from saga.core.schema_check import check_input
 from saga.errors import InvalidInput
-from saga.storage import starts
+from saga.storage import announcements
 from saga.storage.starts import Executor, Start
 
 _FRESH = 5.0  # seconds
@@ -33,7 +33,7 @@ class Announced:
                 return check_input(asked.name, schema, given)
             except InvalidInput:
                 pass
-        schema = starts.announced_input(execute, asked.name, asked.version)
+        schema = announcements.announced_input(execute, asked.name, asked.version)
         if schema is not None:
             self._keep(asked, schema)
             check_input(asked.name, schema, given)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import psycopg
 
-from saga.storage import starts
+from saga.storage import announcements
 from saga.storage.callers import executor
 
 _EVERY = 3.0  # seconds; `saga.definition_of` believes it for 20
@@ -23,11 +23,11 @@ class Attendance:
         """Says so, if it is time to."""
         now = time.monotonic()
         if self._sagas and (self._said_at is None or now - self._said_at >= _EVERY):
-            starts.stay_announced(executor(connection), self._sagas)
+            announcements.stay_announced(executor(connection), self._sagas)
             self._said_at = now
 
     def end(self, connection: psycopg.Connection) -> None:
         """The worker stops: what is started by name from now on is for those that go on."""
         if self._sagas:
             with suppress(psycopg.Error):
-                starts.withdraw(executor(connection), self._sagas)
+                announcements.withdraw(executor(connection), self._sagas)

@@ -9,7 +9,7 @@ from saga.engine.live import Live
 from saga.engine.parking import park
 from saga.engine.turn import Hold, Turn
 from saga.engine.work import Request, Work
-from saga.storage.rows import Landing, NewStep
+from saga.storage.hot.rows import Landing, NewStep
 
 
 class Backward:

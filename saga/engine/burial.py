@@ -8,7 +8,7 @@ from saga.engine.overdue import unknown, wakeup_of
 from saga.engine.wakeups import Publisher
 from saga.storage import workers
 from saga.storage.due import DueStep
-from saga.storage.store import Store
+from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.sweeper")
 

@@ -14,9 +14,9 @@ import psycopg
 
 from saga.core.rows import StepKey
 from saga.engine.wakeups import ADVANCE, Sink, WakeUp
-from saga.storage import family
-from saga.storage.rows import Move, NewStep
-from saga.storage.store import Store
+from saga.storage.hot.rows import Move, NewStep
+from saga.storage.hot.store import Store
+from saga.storage.turning import children as child_rows
 
 
 def child_id(parent: UUID, position: int) -> UUID:
@@ -48,7 +48,7 @@ def recall_children(
     that are not there yet, or busy.
     """
     with suppress(psycopg.errors.LockNotAvailable):
-        turned = family.recall(store.connection, children, parent_stops=parent_stops)
+        turned = child_rows.recall(store.connection, children, parent_stops=parent_stops)
         _wake(turned, sink)
 
 
@@ -57,7 +57,7 @@ def compensate_children(children: Sequence[UUID], store: Store, sink: Sink) -> N
     is reported at once.
     """
     with suppress(psycopg.errors.LockNotAvailable):
-        _wake(family.compensate(store.connection, children), sink)
+        _wake(child_rows.compensate(store.connection, children), sink)
     report_to_parents(children, store, sink)
 
 
@@ -81,7 +81,7 @@ def report_to_parents(ended: Sequence[UUID], store: Store, sink: Sink) -> None:
     landed = store.record_each(moves) if moves else {}
     undone = [key.saga_id for key in landed if key.undo]
     if undone:
-        family.reopen(store.connection, undone, reason="a child has undone itself")
+        child_rows.reopen(store.connection, undone, reason="a child has undone itself")
     sink.publish([WakeUp(queues[key.saga_id], ADVANCE, key.saga_id) for key in landed])
 
 

@@ -18,7 +18,7 @@ from saga.engine.leases import Leases
 from saga.engine.outbox import Outbox
 from saga.engine.wakeups import Publisher
 from saga.engine.work import Ended, Outcome, Request, Work
-from saga.storage.store import Store
+from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.engine")
 

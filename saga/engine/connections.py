@@ -11,9 +11,9 @@ import psycopg
 
 from saga.errors import SagaError
 from saga.storage.callers import executor
-from saga.storage.refusals import explained
+from saga.storage.connect import connect
+from saga.storage.errors import explained
 from saga.storage.starts import Executor
-from saga.storage.store import connect
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from saga.engine.parking import park
 from saga.engine.turn import Turn
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.errors import Divergence, UnknownSaga
-from saga.storage.rows import Landing
+from saga.storage.hot.rows import Landing
 
 log = logging.getLogger("saga.engine")
 

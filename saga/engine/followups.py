@@ -20,8 +20,8 @@ from saga.engine.children import (
 from saga.engine.failpoint import failpoint
 from saga.engine.turn import Turn
 from saga.engine.wakeups import ADVANCE, Sink, WakeUp
-from saga.storage.rows import Landing, Move
-from saga.storage.store import Store
+from saga.storage.hot.rows import Landing, Move
+from saga.storage.hot.store import Store
 
 
 def after_landing(turn: Turn, store: Store, sink: Sink) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 import psycopg
 
 from saga.storage import due
-from saga.storage.store import Store
+from saga.storage.hot.store import Store
 
 IDLE = 2.0
 """Seconds: the longest that a sweeper waits when nothing is due sooner."""

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from saga.core.rows import StepRow
-from saga.storage.rows import Landing, NewStep, Settled
+from saga.storage.hot.rows import Landing, NewStep, Settled
 
 
 def rows_after(rows: list[StepRow], landing: Landing) -> list[StepRow]:

@@ -12,7 +12,7 @@ from saga.engine.dispatch import CHILD_CHECK_IN, REISSUE_IN, Dispatcher
 from saga.engine.live import Live, events_of, recorded_of
 from saga.engine.turn import Turn
 from saga.engine.work import Request, Work
-from saga.storage.rows import Landing, NewStep, Settled
+from saga.storage.hot.rows import Landing, NewStep, Settled
 
 
 class Forward:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from saga.core.rows import StepKey
 from saga.engine.work import Work
-from saga.storage.rows import Move
+from saga.storage.hot.rows import Move
 
 
 class Leases:

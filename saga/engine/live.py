@@ -9,7 +9,7 @@ from saga.core.replay import Run
 from saga.core.rows import StepRow
 from saga.core.states import OPEN
 from saga.core.undo.plan import EVERYTHING, Choice
-from saga.storage.rows import Loaded, Seen
+from saga.storage.hot.rows import Loaded, Seen
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from saga.core.undo.plan import EVERYTHING
 from saga.engine.live import Cache, Live
 from saga.engine.strangers import Strangers
 from saga.engine.turn import Turn
-from saga.storage.rows import Loaded
-from saga.storage.store import Store
+from saga.storage.hot.rows import Loaded
+from saga.storage.hot.store import Store
 
 
 class Loader:

@@ -24,9 +24,10 @@ from saga.engine.retrying import retry
 from saga.engine.undoing import choice_of, preview_of, refuse_cancel, refuse_compensation
 from saga.engine.wakeups import ADVANCE, Publisher, WakeUp
 from saga.errors import Conflict, SagaError, SagaNotFound
-from saga.storage import operations
-from saga.storage.operations import Held
-from saga.storage.store import Store
+from saga.storage import audit
+from saga.storage.hot.store import Store
+from saga.storage.turning import by_hand
+from saga.storage.turning.by_hand import Held
 
 T = TypeVar("T")
 Work = Callable[[psycopg.Connection, Held], list[WakeUp]]
@@ -59,7 +60,7 @@ class Operator:
         identity, choice = as_uuid(saga_id), choice_of(only, since)
 
         def look(connection: psycopg.Connection) -> Preview:
-            held = operations.look(connection, identity)
+            held = by_hand.look(connection, identity)
             if held is None:
                 raise SagaNotFound(f"there is no saga {identity}")
             return preview_of(held, _rows(connection, held), choice)
@@ -113,7 +114,7 @@ class Operator:
     ) -> list[WakeUp]:
         kind = "Cancelled" if cause == "cancel" else "Compensated"
         error = json.dumps({"type": kind, "message": reason or kind.lower()})
-        operations.turn_round(
+        by_hand.turn_round(
             connection,
             held.id,
             cause=cause,
@@ -171,7 +172,7 @@ class Operator:
     def note_refused(self, answer: Answer, saga_id: UUID, refusal: Conflict) -> None:
         """Writes down how this person answered an approval in vain."""
         self._connections.transact(
-            lambda connection: operations.audit(
+            lambda connection: audit.audit(
                 connection,
                 actor=self.by,
                 action=answer.action,
@@ -202,14 +203,14 @@ class Operator:
 
         def act(connection: psycopg.Connection) -> list[WakeUp] | SagaError:
             held = (
-                operations.hold_family(connection, identity).get(identity)
+                by_hand.hold_family(connection, identity).get(identity)
                 if family
-                else operations.hold(connection, identity)
+                else by_hand.hold(connection, identity)
             )
             if held is None:
                 raise SagaNotFound(f"there is no saga {identity}")
             outcome = _attempted(connection, lambda: work(connection, held))
-            operations.audit(
+            audit.audit(
                 connection,
                 actor=self.by,
                 action=action,

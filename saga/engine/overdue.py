@@ -16,8 +16,8 @@ from saga.engine.resending import to_send
 from saga.engine.wakeups import ADVANCE, Publisher, WakeUp
 from saga.storage import due
 from saga.storage.due import DueStep
-from saga.storage.rows import Move
-from saga.storage.store import Store
+from saga.storage.hot.rows import Move
+from saga.storage.hot.store import Store
 
 _BATCH = 500
 _TIMED_OUT = json.dumps({"type": "TimeoutError", "message": "the deadline has passed"})

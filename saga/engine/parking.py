@@ -4,7 +4,7 @@ import logging
 
 from saga.engine.live import Live
 from saga.engine.turn import Turn
-from saga.storage.rows import Landing
+from saga.storage.hot.rows import Landing
 
 log = logging.getLogger("saga.engine")
 

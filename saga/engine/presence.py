@@ -20,7 +20,7 @@ import psycopg
 from saga.engine.alarm import Alarm
 from saga.engine.failpoint import failpoint
 from saga.storage import workers
-from saga.storage.store import connect
+from saga.storage.connect import connect
 
 log = logging.getLogger("saga.presence")
 

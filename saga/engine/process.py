@@ -20,7 +20,8 @@ from saga.engine.wakeups import Publisher
 from saga.engine.watchers import Watcher
 from saga.engine.work import ABANDONED, COMMITTED, Ended, Outcome, Work
 from saga.errors import UnknownStep
-from saga.storage.store import Store, connect
+from saga.storage.connect import connect
+from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.process")
 

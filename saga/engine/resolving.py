@@ -14,10 +14,11 @@ from saga.core.states import ENDED, SagaStatus, StepState
 from saga.engine.children import child_id
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.errors import Conflict, InvalidInput, UnknownStep
-from saga.storage import family, operations
-from saga.storage.operations import Held
-from saga.storage.rows import Move
-from saga.storage.store import Store
+from saga.storage.hot.rows import Move
+from saga.storage.hot.store import Store
+from saga.storage.turning import by_hand
+from saga.storage.turning import children as child_rows
+from saga.storage.turning.by_hand import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def resolve(
             result = _result(connection, row, wanted.result)
             wakeups = _settle(connection, held, row, "succeeded", actor, wanted.reason, result)
     if _decides_anew(held, row, wanted):
-        reopened = family.reopen(connection, [held.id], actor, wanted.reason)
+        reopened = child_rows.reopen(connection, [held.id], actor, wanted.reason)
         wakeups += [WakeUp(queue, ADVANCE, saga_id) for saga_id, queue in reopened]
     return wakeups
 
@@ -96,7 +97,7 @@ def _retry(
         return _retry_child(connection, held, row, actor, reason)
     move = Move(row.key, "blocked", "ready", due_in=due_in, fences=True, actor=actor, reason=reason)
     _land(connection, move)
-    operations.grant_fresh_budget(connection, held.id, row.position, undo=row.undo)
+    by_hand.grant_fresh_budget(connection, held.id, row.position, undo=row.undo)
     return [WakeUp.for_step(row.queue or "", row.name, row.key, row.attempt)]
 
 
@@ -114,7 +115,7 @@ def _retry_child(
         )
     move = Move(row.key, "blocked", "waiting", due_in=1.0, fences=True, actor=actor, reason=reason)
     _land(connection, move)
-    told = family.compensate(connection, [child], again=True)
+    told = child_rows.compensate(connection, [child], again=True)
     return [WakeUp(queue, ADVANCE, saga_id) for saga_id, queue in told]
 
 
@@ -177,7 +178,7 @@ def _result(connection: psycopg.Connection, row: StepRow, value: Any) -> str:
         if row.kind == "step":
             registry.step(row.name).decode_result(text)
     except UnknownStep:
-        schema = operations.announced_result(connection, row.name)
+        schema = by_hand.announced_result(connection, row.name)
         if schema is not None:
             check_value("result", schema, parse(text))
     return text

@@ -10,10 +10,10 @@ from saga.core.undo.reopening import failed_position, failures_to_take_back
 from saga.engine.children import child_id
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.errors import Conflict
-from saga.storage import operations
-from saga.storage.operations import Held
-from saga.storage.reopen import take_back
-from saga.storage.store import Store
+from saga.storage.hot.store import Store
+from saga.storage.turning import by_hand
+from saga.storage.turning.by_hand import Held
+from saga.storage.turning.take_back import take_back
 
 _WHY_NOT = {
     SagaStatus.COMPENSATED: "what it did is undone, so it cannot go on: start it anew",
@@ -45,7 +45,7 @@ def _reopen(
     position = failed_position(held.error)
     if position is not None:
         _check(held, rows, position)
-    positions = operations.ended_with_failure(connection, held.id, position)
+    positions = by_hand.ended_with_failure(connection, held.id, position)
     wakeups = _reopen_children(connection, held, rows, positions, actor, reason, due_in)
     reopened = take_back(
         connection,
@@ -56,7 +56,7 @@ def _reopen(
         reason=reason or "retried",
         due_in=due_in,
     )
-    operations.go_on(connection, held.id, actor=actor, reason=reason, due_in=due_in)
+    by_hand.go_on(connection, held.id, actor=actor, reason=reason, due_in=due_in)
     wakeups += [
         WakeUp.for_step(step.queue or "", step.name, StepKey(held.id, step.position, False))
         for step in reopened
@@ -98,7 +98,7 @@ def _reopen_children(
 
 
 def _held_child(connection: psycopg.Connection, saga_id: UUID) -> Held:
-    held = operations.hold(connection, saga_id)
+    held = by_hand.hold(connection, saga_id)
     if held is None:
         raise Conflict(f"its child {saga_id} was never started")
     return held

@@ -22,8 +22,9 @@ from saga.engine.foreseen import BUSY, IDLE
 from saga.engine.overdue import Overdue
 from saga.engine.wakeups import Publisher
 from saga.storage import due, workers
+from saga.storage.connect import connect
 from saga.storage.due import Outlook
-from saga.storage.store import Store, connect
+from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.sweeper")
 

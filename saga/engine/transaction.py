@@ -8,8 +8,9 @@ import psycopg
 from saga.engine.attempt import Attempts
 from saga.engine.failpoint import failpoint
 from saga.engine.work import Outcome, Work
-from saga.storage.rows import Move
-from saga.storage.store import Store, lock_saga
+from saga.storage.connect import lock_saga
+from saga.storage.hot.rows import Move
+from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.step")
 

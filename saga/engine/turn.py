@@ -11,7 +11,7 @@ from saga.core.states import ENDED
 from saga.engine.live import Live
 from saga.engine.wakeups import WakeUp
 from saga.engine.work import Request, Work
-from saga.storage.rows import Landing, Loaded, Move, Seen, Settled
+from saga.storage.hot.rows import Landing, Loaded, Move, Seen, Settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from saga.core.undo.plan import Choice
 from saga.core.undo.preview import Preview, preview_undos
 from saga.core.undo.reopening import pivot_under_way
 from saga.errors import Conflict, InvalidInput, SagaEnded
-from saga.storage.operations import Held
+from saga.storage.turning.by_hand import Held
 
 _UNDOABLE = (
     SagaStatus.RUNNING,

@@ -12,7 +12,7 @@ import psycopg
 
 from saga.engine.process import WorkerProcess
 from saga.engine.sweeper import Sweeper
-from saga.storage.store import connect
+from saga.storage.connect import connect
 
 _SLOW = 3.0  # seconds
 

@@ -6,9 +6,9 @@ import json
 import logging
 
 from saga.engine.catalog import Catalog
-from saga.storage import migrate, starts
+from saga.storage import announcements, migrate
 from saga.storage.callers import executor
-from saga.storage.store import connect
+from saga.storage.connect import connect
 
 log = logging.getLogger("saga.worker")
 
@@ -24,7 +24,7 @@ def announce(database_url: str, catalog: Catalog) -> None:
             for s in catalog.sagas()
         ]
         if sagas:
-            starts.announce(executor(connection), sagas)
+            announcements.announce(executor(connection), sagas)
         steps = [(s.name, json.dumps(s.parameters.result_schema())) for s in catalog.steps()]
         if steps:
-            starts.announce_steps(executor(connection), steps)
+            announcements.announce_steps(executor(connection), steps)

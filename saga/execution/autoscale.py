@@ -21,8 +21,8 @@ from celery.worker import state
 from celery.worker.autoscale import Autoscaler
 
 from saga.execution.settings import settings_of
+from saga.storage.connect import connect
 from saga.storage.demand import Demand, demand
-from saga.storage.store import connect
 
 log = logging.getLogger("saga.autoscale")
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg
 from celery.worker import state
 
-from saga.storage.refusals import told
+from saga.storage.errors import told
 
 log = logging.getLogger("saga.worker")
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from saga.engine.foreseen import BUSY, IDLE, Foreseen
-from saga.storage.store import Store, connect
+from saga.storage.connect import connect
+from saga.storage.hot.store import Store
 
 
 class Clock:

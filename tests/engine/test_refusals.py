@@ -9,7 +9,7 @@ import pytest
 from saga import Client, Unavailable
 from saga.engine.connections import Connections
 from saga.errors import SchemaOutdated
-from saga.storage.refusals import explained, is_away
+from saga.storage.errors import explained, is_away
 from saga.storage.starts import Executor
 
 

@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from saga import Client, StartRequest
 from saga.core.traces import trace_root
 from saga.engine.children import child_id
-from saga.storage.store import Store, connect
+from saga.storage.connect import connect
+from saga.storage.hot.store import Store
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -10,7 +10,7 @@ from saga.core.declare.definitions import SagaDefinition
 from saga.core.declare.registry import registry
 from saga.engine.publishers import SilentPublisher
 from saga.engine.sweeper import Sweeper
-from saga.storage import starts
+from saga.storage import announcements
 from saga.storage.callers import executor
 
 _LONG_AGO = "UPDATE saga.definition SET seen_at = now() - interval '1 hour'"
@@ -20,7 +20,9 @@ _VERSION = "SELECT version FROM saga.saga WHERE id = %s"
 @pytest.fixture
 def sql(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        starts.announce(executor(connection), [("order", n, f"queue{n}", "{}") for n in (1, 2)])
+        announcements.announce(
+            executor(connection), [("order", n, f"queue{n}", "{}") for n in (1, 2)]
+        )
         connection.execute(_LONG_AGO)
         yield connection
 

@@ -15,7 +15,8 @@ from saga.engine.conductor import Conductor
 from saga.engine.wakeups import ADVANCE, WakeUp
 from saga.engine.work import Outcome, Work
 from saga.storage import workers
-from saga.storage.store import Store, connect
+from saga.storage.connect import connect
+from saga.storage.hot.store import Store
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from saga.core.rows import StepRow
 from saga.core.states import StepState
 from saga.core.undo import plan
 from saga.engine.work import Work
-from saga.storage import statements
+from saga.storage.hot import statements
 from tests.machine.machine import Machine
 
 ORDINARY = settings(

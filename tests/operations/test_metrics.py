@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from saga.core.states import StepState
 from saga.operations.metrics import SystemCollector
+from saga.storage.connect import connect
 from saga.storage.demand import (
     _DEMAND,
     demand,
@@ -18,7 +19,6 @@ from saga.storage.demand import (
 from saga.storage.migrate import sqlalchemy_url
 from saga.storage.queries import backlog, reader
 from saga.storage.queries.gauges import gauges
-from saga.storage.store import connect
 from tests.storage.rows import Rows
 
 MANY = 30_000

@@ -8,10 +8,12 @@ import psycopg
 import pytest
 
 from saga.core.rows import StepKey
-from saga.storage import due, prune, statements
-from saga.storage.batch import batch_of
-from saga.storage.rows import Landing, Move, NewStep, Seen, Settled
-from saga.storage.store import Store, connect
+from saga.storage import due, prune
+from saga.storage.connect import connect
+from saga.storage.hot import statements
+from saga.storage.hot.landing_json import batch_of
+from saga.storage.hot.rows import Landing, Move, NewStep, Seen, Settled
+from saga.storage.hot.store import Store
 
 SAGA = UUID("5b1b7c2e-9d3c-4b1a-8f0e-0a0b0c0d0e0f")
 

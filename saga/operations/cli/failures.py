@@ -107,7 +107,7 @@ _BROKER_ADVICE = "Is it running? Check --broker-url or SAGA_BROKER_URL; `saga de
 def _of_postgres(error: BaseException, settings: Settings) -> Failure | None:
     from psycopg import Error
 
-    from saga.storage.refusals import explained
+    from saga.storage.errors import explained
 
     ours = explained(error) if isinstance(error, Error) else None
     return ours and Failure(
@@ -118,7 +118,7 @@ def _of_postgres(error: BaseException, settings: Settings) -> Failure | None:
 def _hint_of_postgres(settings: Settings, error: SagaError, cause: BaseException | None) -> str:
     from psycopg import Error
 
-    from saga.storage.refusals import is_away, turned_away
+    from saga.storage.errors import is_away, turned_away
 
     if turned_away(cause):
         return f"Check {_shown(settings.database_url)}: --database-url or SAGA_DATABASE_URL."

@@ -12,7 +12,7 @@ from saga.errors import SagaNotFound
 from saga.models import saga, signal, step
 from saga.models import worker as worker_table
 from saga.storage.queries.history import Attempt, Transition, attempts, history
-from saga.storage.reopen import TAKEN_BACK
+from saga.storage.turning.take_back import TAKEN_BACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from saga.errors import InvalidInput, Unavailable
-from saga.storage.refusals import explained, is_away
+from saga.storage.errors import explained, is_away
 
 _TIMEOUT = 30  # seconds a statement of a person may take
 _READ_ONLY = "-c default_transaction_read_only=on"

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepKey
-from saga.storage.store import lock_saga
+from saga.storage.connect import lock_saga
 
 # A step that is still open has its outcome before it: whoever holds it acts under the same key.
 _KEEP = """

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from saga.storage.rows import Landing, NewStep, Settled
+from saga.storage.hot.rows import Landing, NewStep, Settled
 
 
 def batch_of(landings: Sequence[Landing]) -> str:

@@ -11,8 +11,9 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepRow
-from saga.storage.rows import Seen
-from saga.storage.store import Store, lock_saga
+from saga.storage.connect import lock_saga
+from saga.storage.hot.rows import Seen
+from saga.storage.hot.store import Store
 
 TAKEN_BACK = "saga.taken_back"
 """The name of the signal that stands for a failure in the journal."""

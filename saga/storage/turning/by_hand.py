@@ -96,11 +96,6 @@ SELECT t.position
  ORDER BY t.position
 """
 
-_AUDIT = """
-INSERT INTO saga.audit (actor, action, saga_id, position, reason, refused, details)
-VALUES (%(actor)s, %(action)s, %(id)s, %(position)s, %(reason)s, %(refused)s, %(details)s::jsonb)
-"""
-
 
 def announced_result(connection: psycopg.Connection, step: str) -> Any:
     """The JSON Schema of what a step returns; None if no worker has announced it."""
@@ -164,32 +159,6 @@ def ended_with_failure(
     """Positions of what failed or was cancelled by the failure of a step, or of the code (None)."""
     rows = connection.execute(_ENDED_WITH, {"id": saga_id, "position": position})
     return [row[0] for row in rows]
-
-
-def audit(
-    connection: psycopg.Connection,
-    *,
-    actor: str,
-    action: str,
-    saga_id: UUID,
-    position: int | None = None,
-    reason: str | None = None,
-    refused: str | None = None,
-    details: str | None = None,
-) -> None:
-    """Writes down what somebody did, or tried to do."""
-    connection.execute(
-        _AUDIT,
-        {
-            "actor": actor,
-            "action": action,
-            "id": saga_id,
-            "position": position,
-            "reason": reason,
-            "refused": refused,
-            "details": details,
-        },
-    )
 
 
 def _act(

@@ -1,0 +1,59 @@
+"""Connections for the hot statements."""
+
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+
+# Every plan on the hot path is an index lookup per given row; the planner must never prefer a scan
+# because a table was empty when it looked.
+SETTINGS: LiteralString = """
+SET plan_cache_mode = force_generic_plan; SET jit = off;
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+SET statement_timeout = '15s'; SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '60s'
+"""
+
+
+class _Undisturbed(psycopg.Connection[Any]):
+    """Waits for the server without looking up ten times a second for a Ctrl-C, which only the main
+    thread gets.
+    """
+
+    def wait(self, gen: Any, interval: float = 5.0, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, timeout)
+
+
+def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.Connection:
+    """An autocommitting connection for hot statements. The caller closes it.
+
+    An `impatient` one fails with LockNotAvailable after a quarter of a second: a batch must not
+    wait for the one saga whose row somebody holds. It is not for the main thread.
+    """
+    connection = (_Undisturbed if impatient else psycopg.Connection).connect(
+        url,
+        autocommit=True,
+        connect_timeout=5,
+        application_name=application,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
+    connection.prepare_threshold = 0
+    connection.execute(SETTINGS, prepare=False)
+    if impatient:
+        connection.execute("SET lock_timeout = '250ms'", prepare=False)
+    return connection
+
+
+# Whoever stops in here must not keep the saga from all others: the server ends the transaction.
+_LOCK: LiteralString = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true)
+  FROM saga.saga WHERE id = %s FOR UPDATE
+"""
+
+
+def lock_saga(connection: psycopg.Connection, saga_id: UUID) -> None:
+    """Waits for the saga's row: a user's transaction rather waits than is refused as busy."""
+    connection.execute(_LOCK, (saga_id,))

@@ -1,0 +1,1 @@
+"""The hot statements: one round trip for a whole batch."""
