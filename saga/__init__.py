@@ -38,17 +38,17 @@ from saga.errors import (
 )
 
 if TYPE_CHECKING:
-    from saga.engine.client import Client
-    from saga.engine.handle import Handle
-    from saga.engine.operator import Operator
-    from saga.engine.requests import StartRequest
+    from saga.client.client import Client
+    from saga.client.handle import Handle
+    from saga.client.operator import Operator
+    from saga.client.requests import StartRequest
     from saga.execution.app import install
 
 _LAZY = {
-    "Client": "saga.engine.client",
-    "Handle": "saga.engine.handle",
-    "Operator": "saga.engine.operator",
-    "StartRequest": "saga.engine.requests",
+    "Client": "saga.client.client",
+    "Handle": "saga.client.handle",
+    "Operator": "saga.client.operator",
+    "StartRequest": "saga.client.requests",
     "install": "saga.execution.app",
 }
 

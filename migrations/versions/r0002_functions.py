@@ -28,7 +28,7 @@ $$;
 COMMENT ON FUNCTION saga.trace_below IS 'The trace context of what a saga starts.';
 """
 
-# Workers refresh `seen_at` every few seconds: `saga.engine.sweeper`.
+# Workers refresh `seen_at` every few seconds: `saga.engine.sweep.sweeper`.
 CHOICE = """
 CREATE FUNCTION saga.definition_of(name text, version int) RETURNS SETOF saga.definition
 LANGUAGE sql STABLE AS $$

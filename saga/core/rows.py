@@ -1,7 +1,7 @@
 """A step as decisions see it."""
 
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 
 class StepKey(NamedTuple):
@@ -37,3 +37,8 @@ class StepRow(NamedTuple):
     @property
     def key(self) -> StepKey:
         return StepKey(self.saga_id, self.position, self.undo)
+
+
+def child_id(parent: UUID, position: int) -> UUID:
+    """The id of the child that a saga started at a position."""
+    return uuid5(parent, f"child:{position}")

@@ -10,7 +10,7 @@ from typing import Any, cast
 from celery import Celery
 
 from saga.errors import InvalidInput
-from saga.execution.fitness import broker_of, check, fit
+from saga.execution.app_check import broker_of, check, fit
 from saga.execution.settings import Settings, publisher_of
 from saga.execution.steps import SagaStep
 from saga.execution.tracing import is_wanted, make_spans

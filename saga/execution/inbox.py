@@ -19,10 +19,10 @@ from celery import Celery
 from celery.worker.request import Request
 from kombu.exceptions import KombuError
 
+from saga.client.client import Client
+from saga.client.requests import StartRequest
 from saga.core.codec import encode
 from saga.core.declare.registry import registry
-from saga.engine.client import Client
-from saga.engine.requests import StartRequest
 from saga.errors import (
     InvalidInput,
     SagaError,

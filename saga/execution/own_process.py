@@ -10,10 +10,10 @@ import threading
 from celery import Celery
 
 from saga.core.declare.registry import registry
-from saga.engine.process import WorkerProcess
-from saga.engine.vitals import AsyncVital, ConductorVital, LeaseVital, Postgres
-from saga.engine.watchdog import Watchdog
-from saga.execution.children import interrupt_when_ended
+from saga.engine.worker.process import WorkerProcess
+from saga.engine.worker.vital_signs import AsyncVital, ConductorVital, LeaseVital, Postgres
+from saga.engine.worker.watchdog import Watchdog
+from saga.execution.pool_children import interrupt_when_ended
 from saga.execution.settings import Settings, publisher_of, settings_of
 
 log = logging.getLogger("saga.worker")

@@ -15,8 +15,8 @@ from typing import Any
 from celery.concurrency.base import BasePool, apply_target
 from celery.concurrency.thread import ApplyResult
 
-from saga.execution.crew import Crew
 from saga.execution.slots import slots
+from saga.execution.threads import Crew
 
 
 class TaskPool(BasePool):

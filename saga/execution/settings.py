@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from saga.engine.client import Client
-from saga.engine.publishers import publisher_for
-from saga.engine.wakeups import Publisher
-from saga.engine.watchers import Watcher
+from saga.client.client import Client
+from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
+from saga.wakeups.message import Publisher
+from saga.wakeups.publisher import publisher_for
 
 
 @dataclass(frozen=True, slots=True)

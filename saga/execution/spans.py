@@ -22,8 +22,8 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, Sta
 
 from saga.core.states import ENDED, SagaStatus
 from saga.core.traces import TraceRoot, trace_root
-from saga.engine.watchers import Watcher
-from saga.engine.work import Ended, Outcome, Work
+from saga.engine.attempt.work import Ended, Outcome, Work
+from saga.engine.worker.watchers import Watcher
 
 _FLUSH_WITHIN = 3.0  # seconds; a collector that hangs keeps no worker from leaving
 _Attributes = Mapping[str, str | int | bool]

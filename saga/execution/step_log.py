@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from saga.core.states import SagaStatus
-from saga.engine.watchers import Watcher
-from saga.engine.work import Ended, Outcome, Work
+from saga.engine.attempt.work import Ended, Outcome, Work
+from saga.engine.worker.watchers import Watcher
 
 log = logging.getLogger("saga.outcome")
 

@@ -19,20 +19,16 @@ from celery import Celery, bootsteps, signals
 from saga.core.declare import checks
 from saga.core.declare.registry import registry
 from saga.core.rows import StepKey
-from saga.engine.catalog import Catalog
-from saga.engine.courier import CallbackSettings
-from saga.engine.failpoint import failpoint
-from saga.engine.pulse import Pulse
-from saga.engine.sweeper import Sweeper
-from saga.engine.vitals import Beat, Postgres, SweeperVital, Vital
-from saga.engine.wakeups import ADVANCE
-from saga.engine.watchdog import EXIT_CODE, Watchdog
+from saga.engine.attempt.catalog import Catalog
+from saga.engine.callbacks.courier import CallbackSettings
+from saga.engine.sweep.announcing import announce
+from saga.engine.sweep.sweeper import Sweeper
+from saga.engine.worker.health_file import HealthFile
+from saga.engine.worker.vital_signs import Beat, Postgres, SweeperVital, Vital
+from saga.engine.worker.watchdog import EXIT_CODE, Watchdog
 from saga.errors import DefinitionError
-from saga.execution import strategy
-from saga.execution.announce import announce
-from saga.execution.children import Farewell, StepRequest, read_to_the_end
+from saga.execution import short_way
 from saga.execution.inbox import Inbox
-from saga.execution.leaver import Leaver
 from saga.execution.own_process import (
     leave,
     process_of,
@@ -40,13 +36,17 @@ from saga.execution.own_process import (
     take_up_no_more,
     take_up_steps,
 )
-from saga.execution.patience import patiently
 from saga.execution.pool import TaskPool
+from saga.execution.pool_children import Farewell, StepRequest, read_to_the_end
 from saga.execution.settings import Settings, client_of, publisher_of, settings_of
+from saga.execution.shutdown import Leaver
 from saga.execution.slots import slots
 from saga.execution.step_log import StepLog, is_read
 from saga.execution.task_events import TaskEvents
-from saga.execution.vitals import ConsumerVital, loop_beat
+from saga.execution.vital_signs import ConsumerVital, loop_beat
+from saga.execution.wait_for_postgres import patiently
+from saga.failpoint import failpoint
+from saga.wakeups.message import ADVANCE
 
 log = logging.getLogger("saga.worker")
 
@@ -55,7 +55,7 @@ def register_tasks(app: Celery) -> None:
     """A Celery task for each step and compensation, by its name, and one to advance sagas."""
     options: dict[str, Any] = {"ignore_result": True, "acks_late": False, "shared": False}
     options["send_events"] = False  # see task_events
-    options["Strategy"] = strategy.NAME
+    options["Strategy"] = short_way.NAME
     options["Request"] = StepRequest
     for name in Catalog(registry).names():
         if name in app.tasks:
@@ -147,7 +147,7 @@ class SagaStep(bootsteps.StartStopStep):
             SweeperVital(sweeper, Postgres(settings.database_url)),
         ]
         self._watchdog = Watchdog(
-            vitals, settings.watchdog, Pulse(parent.hostname), partial(_end, parent, EXIT_CODE)
+            vitals, settings.watchdog, HealthFile(parent.hostname), partial(_end, parent, EXIT_CODE)
         )
         self._watchdog.start()
 

@@ -18,8 +18,8 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from saga.engine.watchers import Watcher
-from saga.engine.work import Outcome, Work
+from saga.engine.attempt.work import Outcome, Work
+from saga.engine.worker.watchers import Watcher
 
 log = logging.getLogger("saga.events")
 

@@ -3,7 +3,7 @@
 import os
 from importlib.util import find_spec
 
-from saga.engine.watchers import Watcher
+from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
 
 _NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")

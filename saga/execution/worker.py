@@ -17,9 +17,9 @@ from celery import Celery, signals
 from celery.utils.nodenames import host_format  # pyright: ignore[reportUnknownVariableType]
 
 from saga.core.declare.registry import registry
-from saga.engine.watchers import Watcher
+from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
-from saga.execution import crew
+from saga.execution import threads
 from saga.execution.app import make_app
 from saga.execution.autoscale import BacklogAutoscaler
 from saga.execution.modules import import_each
@@ -112,10 +112,10 @@ def _print_by_lines() -> None:
 
 def _leave(code: int) -> int:
     """Python would wait for threads whose steps did not finish; their leases are others' by now."""
-    threads = [t for t in threading.enumerate() if t.name.startswith(crew.NAME)]
-    for thread in threads:
+    ours = [t for t in threading.enumerate() if t.name.startswith(threads.NAME)]
+    for thread in ours:
         thread.join(timeout=0.2)
-    if any(thread.is_alive() for thread in threads):
+    if any(thread.is_alive() for thread in ours):
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 
-from saga.operations.child import Child
+from saga.operations.child_process import Child
 from saga.operations.embedded.ports import LOOPBACK
 
 USER = "saga"

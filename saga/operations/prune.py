@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
+from saga.client.connections import Connections
 from saga.core import codec
 from saga.core.states import ENDED, SagaStatus
-from saga.engine.connections import Connections
 from saga.errors import InvalidInput
 from saga.storage import prune
 

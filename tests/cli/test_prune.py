@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from saga.client.connections import Connections
 from saga.core.states import SagaStatus, StepState
-from saga.engine.connections import Connections
 from saga.operations.prune import Pruned, Pruning
 from tests.cli.commands import Done, run
 from tests.storage.rows import Rows

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func
 
 from saga.core.states import SagaStatus, StepState
-from saga.operations.verdict import verdict
+from saga.operations.why import verdict
 from saga.storage.queries import detail
 from tests.storage.rows import Rows
 

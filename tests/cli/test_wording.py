@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from saga.operations.wording import counted, duration, listed, parse_since
+from saga.operations.units import counted, duration, listed, parse_since
 
 
 @pytest.mark.parametrize(

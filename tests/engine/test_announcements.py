@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from saga.engine.publishers import RedisPublisher
 from saga.operations.embedded import EmbeddedRedis
+from saga.wakeups.publisher import RedisPublisher
 
 PATIENCE = 120.0
 

@@ -13,9 +13,9 @@ from saga.core.declare.decorators import step
 from saga.core.declare.registry import registry
 from saga.core.declare.retry import Retry
 from saga.core.rows import StepKey
-from saga.engine.attempt import Attempts
-from saga.engine.catalog import Catalog
-from saga.engine.work import Outcome, Work
+from saga.engine.attempt.attempt import Attempts
+from saga.engine.attempt.catalog import Catalog
+from saga.engine.attempt.work import Outcome, Work
 from saga.errors import Unknown
 
 

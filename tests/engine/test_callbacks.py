@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from saga import Client, InvalidInput
+from saga.client.connections import Connections
 from saga.core.callbacks import parse_secrets, signature
-from saga.engine.connections import Connections
-from saga.engine.courier import CallbackSettings, delay
-from saga.engine.outbound import Policy
-from saga.engine.publishers import SilentPublisher
-from saga.engine.sweeper import Sweeper
+from saga.engine.callbacks.courier import CallbackSettings, delay
+from saga.engine.callbacks.safe_post import Policy
+from saga.engine.sweep.sweeper import Sweeper
 from saga.storage import deliveries
+from saga.wakeups.publisher import SilentPublisher
 from tests.live.processes import until
 from tests.live.receiver import SECRET, hang_up, receiving, status
 
@@ -76,7 +76,7 @@ def an_hour(attempt: int, chance: float) -> float:
 @pytest.fixture
 def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Generator[World]:
     """Nothing is tried again in it but what a test hurries."""
-    monkeypatch.setattr("saga.engine.courier.delay", an_hour)
+    monkeypatch.setattr("saga.engine.callbacks.courier.delay", an_hour)
     made = World(database_url)
     yield made
     made.close()

@@ -4,9 +4,9 @@ import pytest
 import redis
 
 from saga import Client, StartRequest, saga, step
-from saga.engine.publishers import publisher_for
-from saga.engine.sweeper import Sweeper
+from saga.engine.sweep.sweeper import Sweeper
 from saga.storage import due
+from saga.wakeups.publisher import publisher_for
 
 MANY = 1_300  # more than two of the sweeper's batches
 
@@ -23,7 +23,7 @@ async def touch_once(number: int) -> int:
 
 def nothing_is_due_by_itself(patch: pytest.MonkeyPatch) -> None:
     """What was sent, the first time or again, is not taken for lost while the test lasts."""
-    patch.setattr("saga.engine.client._APPLY_WITHIN", 30.0)
+    patch.setattr("saga.client.client._APPLY_WITHIN", 30.0)
     pause = "2 * 2 ^ greatest"
     assert pause in due._POSTPONE_SAGAS
     patch.setattr(due, "_POSTPONE_SAGAS", due._POSTPONE_SAGAS.replace(pause, "30 * 2 ^ greatest"))

@@ -16,7 +16,7 @@ import pytest
 
 from saga import InvalidInput
 from saga.core.callbacks import check_url
-from saga.engine.outbound import BadAnswer, Policy, Refused, is_public, post
+from saga.engine.callbacks.safe_post import BadAnswer, Policy, Refused, is_public, post
 from tests.live.receiver import receiving, status
 
 LOOPBACK = Policy.parse("127.0.0.0/8, ::1")

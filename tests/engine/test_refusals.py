@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from saga import Client, Unavailable
-from saga.engine.connections import Connections
+from saga.client.connections import Connections
 from saga.errors import SchemaOutdated
 from saga.storage.errors import explained, is_away
 from saga.storage.starts import Executor

@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from saga import Client, StartRequest
+from saga.core.rows import child_id
 from saga.core.traces import trace_root
-from saga.engine.children import child_id
 from saga.storage.connect import connect
 from saga.storage.hot.store import Store
 

@@ -8,10 +8,10 @@ import pytest
 from saga import Client, InvalidInput, saga
 from saga.core.declare.definitions import SagaDefinition
 from saga.core.declare.registry import registry
-from saga.engine.publishers import SilentPublisher
-from saga.engine.sweeper import Sweeper
+from saga.engine.sweep.sweeper import Sweeper
 from saga.storage import announcements
 from saga.storage.callers import executor
+from saga.wakeups.publisher import SilentPublisher
 
 _LONG_AGO = "UPDATE saga.definition SET seen_at = now() - interval '1 hour'"
 _VERSION = "SELECT version FROM saga.saga WHERE id = %s"

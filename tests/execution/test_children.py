@@ -15,7 +15,7 @@ from celery import Celery
 from celery.concurrency.prefork import TaskPool
 from kombu.asynchronous import Hub, set_event_loop
 
-from saga.execution.children import read_to_the_end
+from saga.execution.pool_children import read_to_the_end
 
 billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10**9  # instead of 300: for ever
 begun = Path(sys.argv[1])

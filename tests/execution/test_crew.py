@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saga.execution.crew import Crew
+from saga.execution.threads import Crew
 
 PATIENCE = 30.0
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from saga import Client, SagaFailed
 from saga.core.rows import StepKey
-from saga.engine.work import ABANDONED, COMMITTED, Ended, Work
+from saga.engine.attempt.work import ABANDONED, COMMITTED, Ended, Work
 from saga.execution.spans import Spans
 from tests.execution.test_events import QUEUES, working
 from tests.execution.test_install import PROJECT

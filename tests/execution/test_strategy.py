@@ -21,7 +21,7 @@ from celery import Celery
 
 from saga import Client
 from saga.core.rows import StepKey
-from saga.engine.wakeups import ADVANCE, WakeUp, encode
+from saga.wakeups.message import ADVANCE, WakeUp, encode
 from tests.faults.waiting import until
 
 MODULE = """

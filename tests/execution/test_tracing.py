@@ -9,10 +9,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from saga import InvalidInput
+from saga.client.requests import current_traceparent
 from saga.core.rows import StepKey
 from saga.core.traces import trace_root
-from saga.engine.tracing import current_traceparent
-from saga.engine.work import COMMITTED, Work
+from saga.engine.attempt.work import COMMITTED, Work
 from saga.execution.spans import Spans
 from saga.execution.tracing import is_wanted
 from tests.live.processes import ROOT

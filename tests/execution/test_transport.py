@@ -14,10 +14,10 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.messaging import Consumer
 
-from saga.engine.publishers import RedisPublisher
-from saga.engine.wakeups import WakeUp
 from saga.execution.slots import slots
 from saga.execution.transport import Transport
+from saga.wakeups.message import WakeUp
+from saga.wakeups.publisher import RedisPublisher
 from tests.live.processes import PATIENCE
 
 

@@ -16,10 +16,10 @@ from saga import Client, Handle, Unavailable
 from saga.core.declare.registry import Registry
 from saga.core.rows import StepKey
 from saga.core.states import CLAIMABLE, ENDED
-from saga.engine.process import WorkerProcess
-from saga.engine.publishers import publisher_for
-from saga.engine.sweeper import Sweeper
-from saga.engine.work import Work
+from saga.engine.attempt.work import Work
+from saga.engine.sweep.sweeper import Sweeper
+from saga.engine.worker.process import WorkerProcess
+from saga.wakeups.publisher import publisher_for
 from tests.faults import workers
 from tests.faults.code import own_registry
 from tests.faults.effects import URL

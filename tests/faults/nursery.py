@@ -169,6 +169,6 @@ def _work(log: str, environment: dict[str, str], options: dict[str, Any]) -> NoR
 if __name__ == "__main__":
     for name in _PRELOADED:
         importlib.import_module(name)
-    assert "saga.engine.failpoint" not in sys.modules
+    assert "saga.failpoint" not in sys.modules
     with socket.socket(fileno=int(os.environ["NURSERY"])) as served:
         _serve(served)

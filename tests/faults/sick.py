@@ -10,7 +10,7 @@ from celery import signals
 from kombu.asynchronous import get_event_loop
 
 from saga import current, saga, step
-from saga.engine.process import WorkerProcess
+from saga.engine.worker.process import WorkerProcess
 from saga.execution import own_process
 from tests.faults import effects
 
@@ -57,7 +57,7 @@ def end_the_lease() -> None:
 
 def jam_the_conductor() -> None:
     """Once the outcome of this step is recorded: the next one's is not."""
-    lock = _process().conductor._batcher.lock
+    lock = _process().conductor._group_commit.lock
     threading.Thread(target=lock.acquire, daemon=True).start()
 
 

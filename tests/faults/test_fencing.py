@@ -1,7 +1,7 @@
 """Two workers and one step: only the holder of the newest lease changes anything."""
 
 from saga.core.rows import StepKey
-from saga.engine.work import Outcome
+from saga.engine.attempt.work import Outcome
 from tests.faults.arena import Arena
 from tests.faults.code import sagas
 

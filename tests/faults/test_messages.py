@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from saga.engine.publishers import publisher_for
-from saga.engine.wakeups import ADVANCE, WakeUp
+from saga.wakeups.message import ADVANCE, WakeUp
+from saga.wakeups.publisher import publisher_for
 from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.unreliable import VARIABLE

@@ -43,6 +43,7 @@ def test_a_decision_that_cannot_be_stored_is_no_fault_of_the_step(
     started = arena.start(order, key="one").id
     with arena.inline(code=code) as process:
         monkeypatch.setattr("saga.core.declare.options.LONGEST", timedelta.max)
+        monkeypatch.setattr("saga.core.loop.loop.LONGEST", timedelta.max)
         arena.drive(process, started)
         (paid,) = arena.records.steps(started).values()
         assert (paid.state, paid.in_doubt) == ("succeeded", False)

@@ -8,9 +8,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from saga.engine.publishers import publisher_for
-from saga.engine.sweeper import Sweeper
+from saga.engine.sweep.sweeper import Sweeper
 from saga.storage.due import ring
+from saga.wakeups.publisher import publisher_for
 from tests.faults import effects
 from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas

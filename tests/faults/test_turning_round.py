@@ -2,9 +2,8 @@
 
 import pytest
 
-from saga.core.rows import StepKey
-from saga.engine.children import child_id
-from saga.engine.work import Outcome
+from saga.core.rows import StepKey, child_id
+from saga.engine.attempt.work import Outcome
 from tests.faults.arena import Arena
 from tests.faults.code import sagas
 
@@ -69,7 +68,7 @@ def test_what_a_saga_that_ended_well_forgot_to_drop(
     with arena.inline("sagas") as process, arena.sweeper() as sweeper:
         process.advance(saga)
         arena.sweep_until(sweeper, lambda: arena.records.steps(saga)[1, False].event, "the timer")
-        monkeypatch.setattr("saga.engine.followups.drop", _forget)
+        monkeypatch.setattr("saga.engine.advance.after_landing.drop", _forget)
         process.advance(saga)
         monkeypatch.undo()
         assert arena.records.statuses() == {saga: "completed"}
@@ -85,7 +84,7 @@ def test_what_a_saga_that_goes_on_forgot_to_drop(
     with arena.inline("sagas") as process, arena.sweeper() as sweeper:
         process.advance(saga)
         arena.sweep_until(sweeper, lambda: arena.records.steps(saga)[1, False].event, "the timer")
-        monkeypatch.setattr("saga.engine.followups.drop", _forget)
+        monkeypatch.setattr("saga.engine.advance.after_landing.drop", _forget)
         process.advance(saga)
         monkeypatch.undo()
         assert arena.records.steps(saga)[2, False].state == "ready"
@@ -106,7 +105,7 @@ def test_a_child_that_a_saga_that_ended_well_forgot_to_stop(
         process.advance(child)
         arena.drive(process, child)
         arena.sweep_until(sweeper, lambda: arena.records.steps(saga)[1, False].event, "the timer")
-        monkeypatch.setattr("saga.engine.followups.drop", _forget)
+        monkeypatch.setattr("saga.engine.advance.after_landing.drop", _forget)
         process.advance(saga)
         monkeypatch.undo()
         assert arena.records.statuses() == {saga: "completed", child: "running"}

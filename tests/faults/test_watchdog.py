@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from saga.engine.watchdog import EXIT_CODE
+from saga.engine.worker.watchdog import EXIT_CODE
 from tests.faults.arena import Arena
 from tests.faults.workers import ROOT, Worker
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from saga.engine.publishers import RedisPublisher
-from saga.engine.wakeups import WakeUp
+from saga.wakeups.message import WakeUp
+from saga.wakeups.publisher import RedisPublisher
 
 VARIABLE = "FAULTS_MESSAGES"
 """`copies:share of them that is dropped:seed`"""

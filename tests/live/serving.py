@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from saga.engine.connections import Connections
+from saga.client.connections import Connections
 from saga.operations.tokens import ROLES, hashed, new_token
 from saga.storage import tokens
 from tests.live.http import Api

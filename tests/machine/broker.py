@@ -9,14 +9,14 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepKey
-from saga.engine.attempt import Attempts
-from saga.engine.catalog import Catalog
-from saga.engine.conductor import Conductor
-from saga.engine.wakeups import ADVANCE, WakeUp
-from saga.engine.work import Outcome, Work
+from saga.engine.advance.conductor import Conductor
+from saga.engine.attempt.attempt import Attempts
+from saga.engine.attempt.catalog import Catalog
+from saga.engine.attempt.work import Outcome, Work
 from saga.storage import workers
 from saga.storage.connect import connect
 from saga.storage.hot.store import Store
+from saga.wakeups.message import ADVANCE, WakeUp
 
 
 @dataclass(slots=True)

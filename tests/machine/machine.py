@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from psycopg.rows import namedtuple_row
 
 from saga import Client, SagaError
+from saga.client import requests
 from saga.core.states import ENDED
-from saga.engine import requests
-from saga.engine.catalog import Catalog
-from saga.engine.sweeper import Sweeper
-from saga.engine.wakeups import ADVANCE, WakeUp
+from saga.engine.attempt.catalog import Catalog
+from saga.engine.sweep.sweeper import Sweeper
+from saga.wakeups.message import ADVANCE, WakeUp
 from tests.faults.code import own_registry
 from tests.faults.records import Row
 from tests.machine import laws
@@ -274,7 +274,7 @@ class Machine(RuleBasedStateMachine):
     def sweep(self) -> None:
         for statement in _NOW:
             self.connection.execute(statement.encode())
-        self.sweeper._burial._looked = 0.0
+        self.sweeper._dead_workers._looked = 0.0
         self.sweeper.sweep()
 
     # People

@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from saga.core.rows import StepRow
 from saga.core.states import StepState
 from saga.core.undo import plan
-from saga.engine.work import Work
+from saga.engine.attempt.work import Work
 from saga.storage.hot import statements
 from tests.machine.machine import Machine
 

@@ -8,12 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from saga.core.rows import StepKey
-from saga.engine.children import child_id
-from saga.engine.operator import Operator
-from saga.engine.process import WorkerProcess
-from saga.engine.sweeper import Sweeper
-from saga.engine.work import Outcome, Work
+from saga.client.operator import Operator
+from saga.core.rows import StepKey, child_id
+from saga.engine.attempt.work import Outcome, Work
+from saga.engine.sweep.sweeper import Sweeper
+from saga.engine.worker.process import WorkerProcess
 from tests.faults.arena import Arena
 from tests.faults.code import own_registry
 from tests.faults.workers import Worker

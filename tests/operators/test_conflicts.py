@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from saga import Conflict, SagaEnded, SagaError
-from saga.engine.operator import Operator
+from saga.client.operator import Operator
 from tests.operators.code import sagas
 from tests.operators.stage import Stage
 

@@ -5,7 +5,7 @@ import json
 from datetime import timedelta
 from uuid import UUID
 
-from saga.engine.work import Outcome
+from saga.engine.attempt.work import Outcome
 from saga.storage.queries import Effect, EffectFilter, effects, reader, snapshot
 from tests.operators.code import sagas
 from tests.operators.stage import Stage

@@ -6,9 +6,9 @@ import pytest
 
 from saga import SagaEnded
 from saga.core.rows import StepKey
-from saga.engine.publishers import publisher_for
-from saga.engine.wakeups import ADVANCE, WakeUp
-from saga.engine.work import Outcome
+from saga.engine.attempt.work import Outcome
+from saga.wakeups.message import ADVANCE, WakeUp
+from saga.wakeups.publisher import publisher_for
 from tests.operators.code import sagas
 from tests.operators.stage import Stage
 

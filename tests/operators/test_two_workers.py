@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from saga.engine.process import WorkerProcess
-from saga.engine.work import Work
+from saga.engine.attempt.work import Work
+from saga.engine.worker.process import WorkerProcess
 from tests.faults.code import own_registry
 from tests.operators.code import sagas
 from tests.operators.stage import Stage

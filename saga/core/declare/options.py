@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from saga.core.loop.loop import LONGEST
 from saga.errors import DefinitionError
 
 START_OPTIONS = ("key", "version", "connection", "attributes", "callback")
 """What `Client.start` takes beside a saga's own arguments."""
-
-LONGEST = timedelta(days=365_000)
-"""The longest time that anything waits: a thousand years, which Postgres can still add to now."""
 
 
 def name_of(function: Any) -> str:

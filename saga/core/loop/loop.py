@@ -15,10 +15,10 @@ import sys
 from asyncio import _get_running_loop as running_loop  # pyright: ignore[reportPrivateUsage]
 from asyncio import _set_running_loop as set_running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from saga.core.declare.options import LONGEST
 from saga.core.loop.callbacks import Alarm, Turn
 from saga.core.loop.forbidden import refuse_the_rest
 from saga.core.loop.journal import Journal
@@ -26,6 +26,9 @@ from saga.core.loop.set_order import OrderedFuture, OrderedTask, given_to_as_com
 from saga.errors import NotDeterministic
 
 logger = logging.getLogger("saga.core")
+
+LONGEST = timedelta(days=365_000)
+"""The longest time that anything waits: a thousand years, which Postgres can still add to now."""
 
 MOST_TURNS = 1_000_000
 """More callbacks than this between two events are taken for an endless loop."""

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from saga.client.requests import StartRequest
 from saga.core.codec import parse
 from saga.core.states import ENDED, SagaStatus
-from saga.engine.requests import StartRequest
 from saga.operations.api.access import Operating, Viewer
 from saga.operations.api.params import (
     Body,

@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
+from saga.client.client import Client
+from saga.client.connections import Connections
+from saga.client.operator import Operator
 from saga.core.schema_check import check_input
-from saga.engine.client import Client
-from saga.engine.connections import Connections
-from saga.engine.operator import Operator
 from saga.errors import InvalidInput
 from saga.operations.api.rates import Rates
 from saga.operations.api.settings import ApiSettings

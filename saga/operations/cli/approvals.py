@@ -9,7 +9,7 @@ from saga.operations.cli.output import show_table
 from saga.operations.cli.params import actor, by, cursor, limit, saga_id
 from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
-from saga.operations.wording import clock
+from saga.operations.units import clock
 from saga.storage.queries import (
     Approval,
     ApprovalFilter,

@@ -10,7 +10,7 @@ from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.settings import settings
-from saga.operations.wording import duration
+from saga.operations.units import duration
 from saga.storage.queries import Backlog, backlog
 
 

@@ -9,8 +9,8 @@ from saga.operations.cli.output import show_table
 from saga.operations.cli.params import cursor, limit
 from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
-from saga.operations.verdict import error_text
-from saga.operations.wording import clock
+from saga.operations.units import clock
+from saga.operations.why import error_text
 from saga.storage.queries import BlockedItem, Cursor, Page, blocked, find_saga
 
 

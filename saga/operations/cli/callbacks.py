@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from saga.engine.connections import Connections
+from saga.client.connections import Connections
 from saga.errors import SagaNotFound
 from saga.models.delivery import DELIVERY_STATES
 from saga.operations.cli.clients import reading
@@ -16,7 +16,7 @@ from saga.operations.cli.group import ListingGroup, SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import actor, by, cursor, limit
 from saga.operations.cli.settings import settings
-from saga.operations.wording import clock, counted
+from saga.operations.units import clock, counted
 from saga.storage import deliveries
 from saga.storage.queries import (
     CallbackFilter,

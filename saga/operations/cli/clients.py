@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from saga.engine.client import Client
+from saga.client.client import Client
 from saga.operations.cli.settings import settings
 from saga.storage import queries
 

@@ -12,7 +12,7 @@ from saga.operations.cli.output import show_table
 from saga.operations.cli.params import SINCE, cursor, limit
 from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
-from saga.operations.wording import clock
+from saga.operations.units import clock
 from saga.storage.queries import Cursor, Effect, EffectFilter, Page, effects, find_saga
 from saga.storage.queries.effects import LATELY, OUTCOMES
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from saga.errors import SagaFailed
-from saga.operations.wording import duration
+from saga.operations.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
-    from saga.engine.client import Client
-    from saga.engine.handle import Handle
+    from saga.client.client import Client
+    from saga.client.handle import Handle
 
 R = TypeVar("R")
 

@@ -2,10 +2,10 @@
 
 import click
 
-from saga.engine.pulse import Sign, signs
+from saga.engine.worker.health_file import Sign, signs
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.settings import settings
-from saga.operations.wording import duration
+from saga.operations.units import duration
 
 
 @click.command("health", cls=SagaCommand)

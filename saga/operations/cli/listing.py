@@ -17,7 +17,7 @@ from saga.operations.cli.params import ATTRIBUTE, SINCE, STATUS, cursor, limit
 from saga.operations.cli.safe import safe
 from saga.operations.cli.settings import settings
 from saga.operations.cli.styles import status_text
-from saga.operations.wording import between, clock
+from saga.operations.units import between, clock
 from saga.storage.queries import Cursor, Page, SagaFilter, SagaRow, known_sagas, list_sagas
 
 

@@ -12,7 +12,7 @@ import click
 from saga.core import codec
 from saga.core.states import SagaStatus
 from saga.errors import InvalidInput
-from saga.operations.wording import parse_since
+from saga.operations.units import parse_since
 
 # Generic in click 8.5 only.
 if TYPE_CHECKING:

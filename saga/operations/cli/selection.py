@@ -14,7 +14,7 @@ from saga.operations.cli.ends import Ends, NotOver
 from saga.operations.cli.failures import FAILED, NOT_OVER
 from saga.operations.cli.params import SINCE, STATUS
 from saga.operations.cli.settings import settings
-from saga.operations.wording import counted
+from saga.operations.units import counted
 from saga.storage.queries import SagaFilter, find_saga
 
 F = TypeVar("F", bound=Callable[..., Any])

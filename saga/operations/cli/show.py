@@ -7,7 +7,7 @@ from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.params import saga_id
 from saga.operations.cli.settings import settings
 from saga.operations.cli.timeline import render
-from saga.operations.verdict import verdict
+from saga.operations.why import verdict
 from saga.storage.queries import detail, find_saga
 
 

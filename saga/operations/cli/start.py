@@ -7,8 +7,8 @@ from typing import Any, cast
 import click
 from pydantic_core import to_jsonable_python
 
+from saga.client.requests import StartRequest
 from saga.core.declare.registry import registry
-from saga.engine.requests import StartRequest
 from saga.execution.modules import import_each
 from saga.operations.cli.clients import client
 from saga.operations.cli.ends import result_of

@@ -11,8 +11,8 @@ from saga.core.states import SagaStatus, StepState
 from saga.operations.cli.output import show_table
 from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.styles import state_text, status_text
-from saga.operations.verdict import error_text, waits_for
-from saga.operations.wording import between, clock, counted
+from saga.operations.units import between, clock, counted
+from saga.operations.why import error_text, waits_for
 from saga.storage.queries import Attempt, SagaDetail, StepDetail
 
 _LONGEST = 300  # characters of somebody's error or payload on one line

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from saga.engine.watchers import Watcher
+from saga.engine.worker.watchers import Watcher
 from saga.execution.modules import import_each
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import console

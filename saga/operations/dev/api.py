@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saga.engine.connections import Connections
-from saga.operations.child import Child
+from saga.client.connections import Connections
+from saga.operations.child_process import Child
 from saga.operations.dev.kept import Kept
 from saga.operations.embedded.ports import LOOPBACK
 from saga.operations.tokens import hashed, new_token

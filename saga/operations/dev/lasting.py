@@ -7,8 +7,8 @@ from typing import Protocol
 
 import psycopg
 
-from saga.engine.watchdog import EXIT_CODE
-from saga.operations.child import Child
+from saga.engine.worker.watchdog import EXIT_CODE
+from saga.operations.child_process import Child
 from saga.operations.dev.errors import DevError
 from saga.operations.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis
 

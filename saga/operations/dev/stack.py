@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from saga.operations.child import Child
+from saga.operations.child_process import Child
 from saga.operations.dev import api as dev_api
 from saga.operations.dev.api import DevApi
 from saga.operations.dev.directory import claim, write_environment

@@ -9,9 +9,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from saga.engine.counters import COUNTERS
-from saga.engine.watchers import Watcher
-from saga.engine.work import Ended, Outcome, Work
+from saga.engine.attempt.work import Ended, Outcome, Work
+from saga.engine.sweep.counters import COUNTERS
+from saga.engine.worker.watchers import Watcher
 
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 3600.0, 86_400.0)  # seconds
 

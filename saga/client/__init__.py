@@ -1,0 +1,1 @@
+"""What other programs and operators ask for: starts, signals, results, undoing by hand."""

@@ -1,0 +1,1 @@
+"""Deciding what a saga does next, and landing it."""

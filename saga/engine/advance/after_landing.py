@@ -1,0 +1,100 @@
+"""What a landing or an outcome sets in motion besides its own saga.
+
+Each of these may be lost with the process: a step that is no longer wanted then runs in vain and is
+accounted for; a child that was not started, or whose end was not reported, is found by the sweeper.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from saga.core.rows import StepKey, StepRow, child_id
+from saga.core.states import ENDED, OPEN, SagaStatus, StepState
+from saga.core.undo.plan import dropped_state
+from saga.engine.advance.children import (
+    compensate_children,
+    recall_children,
+    report_to_parents,
+    start_children,
+)
+from saga.engine.advance.turn import Turn
+from saga.failpoint import failpoint
+from saga.storage.hot.rows import Landing, Move
+from saga.storage.hot.store import Store
+from saga.wakeups.message import ADVANCE, Sink, WakeUp
+
+
+def after_landing(turn: Turn, store: Store, sink: Sink) -> None:
+    """Drops what the saga no longer waits for, starts its children, reports its end."""
+    if turn.landing is not None and turn.landing.status == SagaStatus.COMPENSATING:
+        failpoint("P15")
+    if turn.dropped:
+        drop(turn, store, sink)
+    if turn.recalled:
+        recall_children(_children(turn, turn.recalled), store, sink)
+    if turn.consumed:
+        store.note_consumed(turn.saga_id, turn.consumed)
+    if turn.landing is not None:
+        _set_off_children(turn, turn.landing, store, sink)
+    if turn.has_ended and turn.live is not None and turn.live.parent is not None:
+        report_to_parents([turn.saga_id], store, sink)
+
+
+def _set_off_children(turn: Turn, landing: Landing, store: Store, sink: Sink) -> None:
+    children = [asked for asked in landing.asked if asked.kind == "child"]
+    if children:
+        start_children(turn.saga_id, [c for c in children if not c.undo], store, sink)
+    undone = _children(turn, [asked.position for asked in children if asked.undo])
+    if undone:
+        compensate_children(undone, store, sink)
+
+
+def drop(turn: Turn, store: Store, sink: Sink) -> None:
+    """Cancels steps that nobody waits for; one that is running goes on, and its outcome is kept.
+
+    Either is an event: a scope undoes a step that was dropped on its way once that has ended. What
+    a saga that has ended left for a person stays.
+    """
+    wanted = {StepKey(turn.saga_id, position, undo) for position, undo in turn.dropped}
+    rows = [row for row in store.load_steps([turn.saga_id])[turn.saga_id] if row.key in wanted]
+    if turn.landing is None and turn.live is not None and turn.live.status in ENDED:
+        rows = [row for row in rows if row.state != StepState.BLOCKED]
+    recalled = [row for row in rows if row.kind == "child" and row.state == StepState.WAITING]
+    if recalled:
+        recall_children(_children(turn, [row.position for row in recalled]), store, sink)
+    moves = [move for row in rows if row not in recalled for move in _cancelled(row)]
+    if moves:
+        wake(store, store.record_each(moves), sink)
+
+
+def _children(turn: Turn, positions: Iterable[int]) -> list[UUID]:
+    return [child_id(turn.saga_id, position) for position in positions]
+
+
+def _cancelled(row: StepRow) -> Iterable[Move]:
+    """Of what is open, but for what runs."""
+    if row.state not in OPEN or row.state == StepState.RUNNING:
+        return
+    state = dropped_state(row)
+    in_doubt = state == StepState.FAILED
+    yield Move(
+        row.key,
+        row.state,
+        state.value,
+        error=_IN_DOUBT if in_doubt else None,
+        in_doubt=in_doubt,
+        is_event=True,
+        fences=True,
+        reason="no longer wanted",
+    )
+
+
+_IN_DOUBT = '{"type":"Unknown","message":"no longer wanted","in_doubt":true}'
+
+
+def wake(store: Store, landed: Iterable[StepKey], sink: Sink) -> None:
+    """Wakes the sagas of steps that moved."""
+    sagas = {key.saga_id for key in landed}
+    if sagas:
+        sink.publish(
+            [WakeUp(queue, ADVANCE, saga_id) for saga_id, queue in store.queues(list(sagas))]
+        )

@@ -1,0 +1,178 @@
+"""Going forward: replay the saga's code and turn its commands into a landing."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from saga.core.loop.commands import Ask, Consume, Drop
+from saga.core.loop.events import Event
+from saga.core.replay import Decision, Failed, Finished, Run
+from saga.core.rows import StepKey
+from saga.engine.advance.dispatcher import CHILD_CHECK_IN, REISSUE_IN, Dispatcher
+from saga.engine.advance.live import Live, events_of, recorded_of
+from saga.engine.advance.request import Request
+from saga.engine.advance.turn import Turn
+from saga.engine.attempt.catalog import Catalog, Intent
+from saga.engine.attempt.work import Work
+from saga.storage.hot.rows import Landing, NewStep, Settled
+
+
+class Forward:
+    """Decides about sagas that run; `clock` is the database's."""
+
+    def __init__(
+        self, catalog: Catalog, dispatcher: Dispatcher, clock: Callable[[], float]
+    ) -> None:
+        self._catalog = catalog
+        self._dispatcher = dispatcher
+        self._clock = clock
+
+    def decide(self, turn: Turn, live: Live) -> None:
+        """Runs the saga's code as far as it goes; what it wants becomes the turn's landing."""
+        run = self.catch_up(turn, live)
+        landing = Landing(turn.saga_id, live.seen, live.status)
+        turn.settle_outcomes(landing)
+        run.catch_up(_events(landing))
+        decision = run.decide()
+        if decision.exposed != live.exposed:
+            landing.exposed = decision.exposed
+        self._commands(turn, live, landing, decision)
+        _verdict(turn, landing, decision)
+        if live.status == "parked" and landing.status is None:
+            landing.status = "running"
+        if turn.dropped and landing.status is None:
+            landing.due_in = REISSUE_IN  # they may stay where they are, should we die now
+        # The next landing, or the sweeper, clears the alarm of what was only recorded.
+        quiet = any(r.recorded for r in turn.requests)
+        if landing.transitions or landing.exposed is not None or (live.due and not quiet):
+            turn.landing = landing
+
+    def catch_up(self, turn: Turn, live: Live) -> Run:
+        """The saga's coroutine with all of the journal that was loaded."""
+        if live.run is None:
+            if turn.loaded is None:
+                raise RuntimeError("a saga without its coroutine was not loaded")
+            definition = self._catalog.saga(live.name, live.version)
+            loaded = turn.loaded
+            live.run = Run(
+                definition, live.saga_id, loaded.input, loaded.created_at, recorded_of(loaded)
+            )
+            live.run.catch_up(events_of(loaded))
+        elif turn.news is not None:
+            live.run.catch_up(turn.news)
+        elif turn.loaded is not None:
+            live.run.catch_up(events_of(turn.loaded), recorded_of(turn.loaded))
+        return live.run
+
+    def _commands(self, turn: Turn, live: Live, landing: Landing, decision: Decision) -> None:
+        slots = turn.slots()
+        for command in decision.commands:
+            match command:
+                case Ask():
+                    self._ask(turn, landing, command, slots)
+                case Drop():
+                    self._drop(turn, live, landing, (command.position, command.undo))
+                case Consume():
+                    self._close_wait(turn, landing, (command.position, False), "succeeded")
+                    turn.consumed.append((command.position, command.event))
+
+    def _ask(self, turn: Turn, landing: Landing, ask: Ask, slots: list[Request]) -> None:
+        turn.opened[ask.position, ask.undo] = ask.kind
+        if ask.kind != "step":
+            due_in = CHILD_CHECK_IN if ask.kind == "child" else None
+            landing.asked.append(_new_step(ask, "waiting", due_in))
+            return
+        key = StepKey(turn.saga_id, ask.position, ask.undo)
+        live = turn.live
+        work = Work(
+            key,
+            live.name if live else "",
+            ask.name,
+            ask.queue or "",
+            ask.args,
+            1,
+            landing.seen.fence,
+            traceparent=live.traceparent if live else None,
+        )
+        # A scope's undo needs its step's result, which a claim brings along.
+        state, due_in = self._dispatcher.dispatch(turn, [] if ask.undo else slots, work)
+        intent = Intent() if ask.undo else self._catalog.intent(ask.name)
+        landing.asked.append(_new_step(ask, state, due_in, intent))
+
+    def _drop(self, turn: Turn, live: Live, landing: Landing, key: tuple[int, bool]) -> None:
+        kind = live.open.get(key)
+        if kind in ("timer", "signal", "approval"):
+            self._close_wait(turn, landing, key, "cancelled")
+        elif kind is not None:
+            turn.dropped.append(key)
+
+    def _close_wait(self, turn: Turn, landing: Landing, key: tuple[int, bool], state: str) -> None:
+        """What only the journal's own events move needs no lease: the guard protects it."""
+        if key in turn.opened:  # asked for in this very landing
+            index = next(i for i, a in enumerate(landing.asked) if (a.position, a.undo) == key)
+            del landing.asked[index]
+            del turn.opened[key]
+            return
+        landing.settled.append(
+            Settled(
+                key[0],
+                key[1],
+                state,
+                None,
+                "waiting",
+                None,
+                None,
+                False,
+                None,
+                round(self._clock(), 6),
+            )
+        )
+        turn.closed.append(key)
+
+
+def _events(landing: Landing) -> list[Event]:
+    first = landing.seen.events
+    return [
+        Event(
+            first + (s.event or 0),
+            s.at,
+            "settled",
+            s.position,
+            s.undo,
+            cast("Any", s.state),
+            s.result or s.error,
+        )
+        for s in landing.settled
+    ]
+
+
+def _verdict(turn: Turn, landing: Landing, decision: Decision) -> None:
+    match decision.verdict:
+        case Finished(result):
+            landing.status, landing.result = "completed", result
+        case Failed(error):
+            landing.status, landing.error, landing.undo_cause = "compensating", error, "failure"
+            turn.needs_rows = True
+        case _:
+            pass
+
+
+_NO_INTENT = Intent()
+
+
+def _new_step(ask: Ask, state: str, due_in: float | None, intent: Intent = _NO_INTENT) -> NewStep:
+    return NewStep(
+        ask.position,
+        ask.undo,
+        ask.kind,
+        ask.name,
+        ask.queue,
+        state,
+        ask.args,
+        ask.compensation,
+        intent.undo_queue,
+        intent.pivot,
+        ask.after,
+        ask.due,
+        due_in,
+        intent.read_only,
+    )

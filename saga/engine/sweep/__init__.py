@@ -1,0 +1,1 @@
+"""What falls between workers is found here."""

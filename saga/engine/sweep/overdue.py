@@ -1,0 +1,142 @@
+"""What is due and needs no worker: retries become ready, timers fire, deadlines pass, and wake-ups
+that were lost are sent again.
+"""
+
+import json
+import random
+from collections.abc import Iterable
+
+from saga.core.rows import child_id
+from saga.engine.advance.children import compensate_children, recall_children, report_to_parents
+from saga.engine.sweep.counters import COUNTERS
+from saga.failpoint import failpoint
+from saga.storage import due
+from saga.storage.due import DueStep
+from saga.storage.hot.rows import Move
+from saga.storage.hot.store import Store
+from saga.wakeups.message import ADVANCE, Publisher, WakeUp
+
+_BATCH = 500
+_TIMED_OUT = json.dumps({"type": "TimeoutError", "message": "the deadline has passed"})
+
+
+class Overdue:
+    """Takes up to so many of each at a time."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def sweep(self, store: Store) -> bool:
+        """Whether there may be more."""
+        more_steps, more_sagas = self._sweep_steps(store), self._sweep_sagas(store)
+        return more_steps or more_sagas
+
+    def _sweep_steps(self, store: Store) -> bool:
+        rows = due.steps(store.connection, _BATCH)
+        if not rows:
+            return False
+        failpoint("P13")
+        moves = [move for row in rows if (move := move_of(row)) is not None]
+        landed = store.record_each(moves) if moves else {}
+        failpoint("P18")
+        moved = [row for row in rows if row.key in landed]
+        COUNTERS.timeouts += sum(row.state == "running" for row in moved)
+        stuck = [row for row in rows if row.state in ("ready", "unknown")]
+        children = [row for row in rows if row.kind == "child"]
+        if stuck or children:
+            due.postpone_steps(store.connection, [row.key for row in stuck + children])
+        again = to_send(self._publisher, ((row.wakes, wakeup_of(row)) for row in stuck))
+        self._publisher.publish([*map(wakeup_of, moved), *again])
+        if children:
+            self._look_after(store, children)
+        return len(rows) == _BATCH and bool(landed or stuck or children)
+
+    def _sweep_sagas(self, store: Store) -> bool:
+        rows = due.sagas(store.connection, _BATCH)
+        if rows:
+            due.postpone_sagas(store.connection, [row.id for row in rows])
+            wanted = ((row.wakes, WakeUp(row.queue, ADVANCE, row.id)) for row in rows)
+            self._publisher.publish(to_send(self._publisher, wanted))
+        return len(rows) == _BATCH
+
+    def _look_after(self, store: Store, rows: list[DueStep]) -> None:
+        """Children whose start, end or undoing was lost with a process."""
+        children = [
+            (row.saga_id, row.position, child_id(row.saga_id, row.position))
+            for row in rows
+            if not row.undo
+        ]
+        if children:
+            ids = [child for _, _, child in children]
+            store.restart_children(children)
+            recall_children(ids, store, self._publisher, parent_stops=True)
+            report_to_parents(ids, store, self._publisher)
+        undone = [child_id(row.saga_id, row.position) for row in rows if row.undo]
+        if undone:
+            compensate_children(undone, store, self._publisher)
+
+
+def move_of(row: DueStep) -> Move | None:
+    """The transition that is due, if it is one that needs no worker."""
+    if row.state == "retrying":
+        return Move(row.key, "retrying", "ready", due_in=2.0)
+    if row.state == "running":
+        return unknown(row, "timed out")
+    if row.state != "waiting" or row.kind == "child":
+        return None
+    if row.kind == "timer":
+        return Move(row.key, "waiting", "succeeded", result="null", is_event=True)
+    return Move(row.key, "waiting", "failed", error=_TIMED_OUT, is_event=True, reason="deadline")
+
+
+def unknown(row: DueStep, reason: str) -> Move:
+    """Nobody can say whether the attempt had its effect."""
+    return Move(
+        row.key,
+        "running",
+        "unknown",
+        row.attempt,
+        in_doubt=True,
+        due_in=2.0,
+        fences=True,
+        reason=reason,
+    )
+
+
+def wakeup_of(row: DueStep) -> WakeUp:
+    if row.state == "waiting":
+        return WakeUp(row.saga_queue, ADVANCE, row.saga_id)
+    return WakeUp.for_step(row.queue or "", row.name, row.key, row.attempt)
+
+
+_LONG = 4  # looks in vain, which take half a minute
+
+
+_ALL_THE_SAME = 5  # a queue and round
+
+
+def to_send(publisher: Publisher, due: Iterable[tuple[int, WakeUp]]) -> list[WakeUp]:
+    """What to publish of the wake-ups that are due, each with how often it was due in vain.
+
+    Those that nobody has sent (below zero), and those that must have been lost: fewer messages wait
+    in the broker than are due. Before a backlog that does not end nobody can tell a lost one from
+    those that wait: of what has been due for long, a few are sent all the same.
+    """
+    waiting: dict[str, int] = {}
+    chosen: list[WakeUp] = []
+    doubtful: dict[str, list[WakeUp]] = {}
+    for wakes, wakeup in due:
+        queue = wakeup.queue
+        if wakes < 0:
+            chosen.append(wakeup)
+            continue
+        if queue not in waiting:
+            waiting[queue] = publisher.length(queue) or 0
+        waiting[queue] -= 1
+        if waiting[queue] < 0:
+            chosen.append(wakeup)
+        elif wakes >= _LONG:
+            doubtful.setdefault(queue, []).append(wakeup)
+    for some in doubtful.values():
+        chosen += random.sample(some, min(len(some), _ALL_THE_SAME))
+    return chosen

@@ -1,0 +1,1 @@
+"""Who wakes whom: Celery's messages by an interface, and the bell of the sweepers."""

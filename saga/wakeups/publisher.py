@@ -1,0 +1,176 @@
+"""Where wake-ups go: a Redis broker, or nowhere (then the sweeper finds what is due)."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from saga.errors import InvalidInput
+from saga.wakeups.message import Publisher, WakeUp, encode, ended_channel
+
+if TYPE_CHECKING:
+    from redis.client import PubSub
+
+log = logging.getLogger("saga.wakeups")
+
+_MOST_EARS = 8  # connections kept for those who wait for the ends of sagas
+
+
+def publisher_for(broker_url: str | None, key_prefix: str = "") -> Publisher:
+    """The publisher for a broker's URL; None: wake-ups are left to the sweeper."""
+    if not broker_url:
+        return SilentPublisher()
+    if broker_url.startswith(("redis://", "rediss://")):
+        return RedisPublisher(broker_url, key_prefix)
+    scheme = broker_url.partition(":")[0]
+    raise InvalidInput(f"broker_url: redis:// or rediss://, not {scheme}://")
+
+
+class SilentPublisher:
+    """For clients that have no broker at hand."""
+
+    def publish(self, wakeups: Iterable[WakeUp], ended: Sequence[UUID] = ()) -> None:
+        del wakeups, ended
+
+    def length(self, queue: str) -> int | None:
+        del queue
+        return None
+
+    def intact(self) -> bool:
+        return True
+
+    @contextmanager
+    def announcements(self, saga_id: UUID) -> Generator[Callable[[float], None]]:
+        del saga_id
+        yield lambda seconds: time.sleep(min(seconds, 0.1))
+
+    def close(self) -> None:
+        pass
+
+
+class RedisPublisher:
+    """Wake-ups of a whole batch in one pipeline on a Redis broker.
+
+    After a failure it stays quiet for a second, or for twice as long as the failure took: a broker
+    that is away, or hangs, costs little.
+    """
+
+    def __init__(self, url: str, key_prefix: str = "", quiet: float = 1.0) -> None:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        self._redis = redis.Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 1),
+            socket_timeout=2.0,
+            socket_connect_timeout=2.0,
+            socket_keepalive=True,
+            health_check_interval=10,
+        )
+        self._errors = (redis.RedisError, OSError)
+        self._prefix = key_prefix
+        self._quiet = quiet
+        self._quiet_until = 0.0
+        self._lock = threading.Lock()
+        self._ears: list[PubSub] = []  # subscribed to nothing
+
+    def publish(self, wakeups: Iterable[WakeUp], ended: Sequence[UUID] = ()) -> None:
+        by_queue: dict[str, list[bytes]] = {}
+        for wakeup in wakeups:
+            by_queue.setdefault(self._prefix + wakeup.queue, []).append(encode(wakeup))
+        if not by_queue and not ended:
+            return
+        if self._is_quiet:
+            return
+        pipe = self._redis.pipeline(transaction=False)
+        for key, messages in by_queue.items():
+            pipe.lpush(key, *messages)
+        for saga_id in ended:
+            pipe.publish(ended_channel(saga_id), b"")
+        since = time.monotonic()
+        try:
+            pipe.execute()
+        except self._errors as error:
+            self._fall_quiet(since)
+            log.warning("wake-ups not sent, the sweeper will send them: %s", type(error).__name__)
+
+    def length(self, queue: str) -> int | None:
+        if self._is_quiet:
+            return None
+        since = time.monotonic()
+        try:
+            return int(self._redis.llen(self._prefix + queue))  # type: ignore[arg-type]
+        except self._errors:
+            self._fall_quiet(since)
+            return None
+
+    def intact(self) -> bool:
+        if self._is_quiet:
+            return True
+        since = time.monotonic()
+        try:
+            return not self._redis.set(self._prefix + "saga.intact", b"1", nx=True)
+        except self._errors:
+            self._fall_quiet(since)
+            return True
+
+    @property
+    def _is_quiet(self) -> bool:
+        return time.monotonic() < self._quiet_until
+
+    def _fall_quiet(self, since: float) -> None:
+        now = time.monotonic()
+        self._quiet_until = now + max(self._quiet, 2 * (now - since))
+
+    @contextmanager
+    def announcements(self, saga_id: UUID) -> Generator[Callable[[float], None]]:
+        with self._lock:
+            ear = self._ears.pop() if self._ears else self._redis.pubsub()
+        channel = ended_channel(saga_id)
+        try:
+            ear.subscribe(channel)
+        except self._errors:
+            yield lambda seconds: time.sleep(min(seconds, 0.1))
+            return
+
+        def heard(seconds: float) -> None:
+            until = time.monotonic() + seconds
+            try:
+                while (left := until - time.monotonic()) > 0:
+                    if _is_news(ear.get_message(timeout=left)):
+                        return
+            except self._errors:
+                time.sleep(min(seconds, 0.1))
+
+        try:
+            yield heard
+        finally:
+            self._rest(ear, channel)
+
+    def _rest(self, ear: "PubSub", channel: str) -> None:
+        """Keeps the connection for the next who waits: to open one costs more than to wait."""
+        with suppress(*self._errors):
+            ear.unsubscribe(channel)
+            with self._lock:
+                if len(self._ears) < _MOST_EARS:
+                    self._ears.append(ear)
+                    return
+        with suppress(*self._errors):
+            ear.close()
+
+    def close(self) -> None:
+        with self._lock:
+            ears, self._ears = self._ears, []
+        with suppress(*self._errors):
+            for ear in ears:
+                ear.close()
+            self._redis.close()
+
+
+def _is_news(message: Any) -> bool:
+    """Not the answer to a subscription, nor nothing."""
+    return message is not None and message["type"] == "message"
