@@ -1,5 +1,6 @@
 """What is due: retries, timers, deadlines, lost wake-ups. One index each for steps and sagas."""
 
+from collections.abc import Sequence
 from typing import LiteralString, NamedTuple
 from uuid import UUID
 
@@ -7,6 +8,8 @@ import psycopg
 
 from saga.core.rows import StepKey
 from saga.storage.horizon import HORIZON, LONGEST
+from saga.storage.hot.rows import Move
+from saga.storage.hot.store import Landed, Store
 
 
 class DueStep(NamedTuple):
@@ -58,6 +61,16 @@ SELECT t.saga_id, t.position, t.undo, t.kind, t.name, t.queue, t.state, t.attemp
 _SAGAS = """
 SELECT id, queue, wakes FROM saga.saga WHERE due_at <= now() ORDER BY due_at LIMIT %(most)s
 """
+# What a statement reads besides the rows that it waits for is as old as its beginning.
+_HOLD = "SELECT FROM saga.saga WHERE id = ANY(%(id)s::uuid[]) ORDER BY id FOR UPDATE"
+_OVERTAKEN = """
+SELECT t.saga_id, t.position
+  FROM unnest(%(id)s::uuid[], %(position)s::int[]) AS a(id, position)
+  JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
+ WHERE EXISTS (SELECT FROM saga.signal g
+                WHERE g.saga_id = t.saga_id AND g.event > t.after AND g.name = t.name
+                  AND g.consumed_by IS NULL)
+"""
 _OUTLOOK = """
 SELECT extract(epoch FROM (SELECT min(due_at) FROM saga.step WHERE due_at IS NOT NULL) - now())::float8,
        extract(epoch FROM (SELECT min(due_at) FROM saga.saga WHERE due_at IS NOT NULL) - now())::float8,
@@ -107,6 +120,20 @@ def steps(connection: psycopg.Connection, most: int) -> list[DueStep]:
 def sagas(connection: psycopg.Connection, most: int) -> list[DueSaga]:
     """The sagas that are due, longest first."""
     return [DueSaga(*row) for row in connection.execute(_SAGAS, {"most": most})]
+
+
+def expire(store: Store, waits: Sequence[Move]) -> Landed:
+    """Ends waits for signals whose time is up. Not those for which a signal was accepted before:
+    the saga's code takes that, or its next wait of the name does.
+    """
+    ids = [wait.key.saga_id for wait in waits]
+    positions = [wait.key.position for wait in waits]
+    with store.connection.transaction():
+        store.connection.execute(_HOLD, {"id": ids})
+        rows = store.connection.execute(_OVERTAKEN, {"id": ids, "position": positions}).fetchall()
+        overtaken = {StepKey(saga_id, position, undo=False) for saga_id, position in rows}
+        rest = [wait for wait in waits if wait.key not in overtaken]
+        return store.record(rest) if rest else {}
 
 
 def outlook(connection: psycopg.Connection) -> Outlook:

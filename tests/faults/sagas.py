@@ -340,3 +340,26 @@ async def asks(seconds: float | None = None) -> dict[str, Any]:
 async def family(children: int) -> int:
     """Child sagas."""
     return sum(await asyncio.gather(*(trip(2) for _ in range(children))))
+
+
+@saga
+async def expects(seconds: float) -> Any:
+    """A letter, but not for ever."""
+    try:
+        return await signal("letter", timeout=timedelta(seconds=seconds))
+    except TimeoutError:
+        return None
+
+
+@saga
+async def expects_two(seconds: float) -> list[Any]:
+    """Two waits for letters of one name, of which the first has longer."""
+    longer = signal("letter", timeout=timedelta(seconds=3600))
+    return list(await asyncio.gather(longer, expects_in_here(seconds)))
+
+
+async def expects_in_here(seconds: float) -> Any:
+    try:
+        return await signal("letter", timeout=timedelta(seconds=seconds))
+    except TimeoutError:
+        return None

@@ -31,8 +31,6 @@ def after_landing(turn: Turn, store: Store, sink: Sink) -> None:
         drop(turn, store, sink)
     if turn.recalled:
         recall_children(_children(turn, turn.recalled), store, sink)
-    if turn.consumed:
-        store.note_consumed(turn.saga_id, turn.consumed)
     if turn.landing is not None:
         _set_off_children(turn, turn.landing, store, sink)
     if turn.has_ended and turn.live is not None and turn.live.parent is not None:

@@ -73,7 +73,7 @@ class Forward:
                     self._drop(turn, live, landing, (command.position, command.undo))
                 case Consume():
                     self._close_wait(turn, landing, (command.position, False), "succeeded")
-                    turn.consumed.append((command.position, command.event))
+                    landing.consumed.append((command.position, command.event))
 
     def _ask(self, turn: Turn, landing: Landing, ask: Ask, slots: list[Request]) -> None:
         turn.opened[ask.position, ask.undo] = ask.kind

@@ -43,7 +43,6 @@ class Turn:
     closed: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
     dropped: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
     recalled: list[int] = field(default_factory=list[int])  # positions of children
-    consumed: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # with events
     hold: Hold | None = None
     rows: list[StepRow] | None = None
     needs_rows: bool = False
@@ -135,7 +134,7 @@ class Turn:
         self.conflicts += 1
         self.live = self.loaded = self.landing = self.rows = None
         self.grants, self.wakeups, self.dropped, self.closed = [], [], [], []
-        self.recalled, self.consumed, self.hold = [], [], None
+        self.recalled, self.hold = [], None
         self.opened = {}
         self.needs_rows = self.goes_on = False
         self.news = None

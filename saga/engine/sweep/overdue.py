@@ -5,6 +5,7 @@ that were lost are sent again.
 import json
 import random
 from collections.abc import Iterable
+from functools import partial
 
 from saga.core.rows import child_id
 from saga.engine.advance.children import compensate_children, recall_children, report_to_parents
@@ -13,7 +14,7 @@ from saga.failpoint import failpoint
 from saga.storage import due
 from saga.storage.due import DueStep
 from saga.storage.hot.rows import Move
-from saga.storage.hot.store import Store
+from saga.storage.hot.store import Store, each
 from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 
 _BATCH = 500
@@ -36,20 +37,23 @@ class Overdue:
         if not rows:
             return False
         failpoint("P13")
-        moves = [move for row in rows if (move := move_of(row)) is not None]
-        landed = store.record_each(moves) if moves else {}
+        waits = [row for row in rows if row.kind == "signal"]
+        moves = [move for row in rows if row not in waits and (move := move_of(row)) is not None]
+        landed = store.record_each(moves)
+        landed |= each(partial(due.expire, store), [end_of_wait(row) for row in waits])
         failpoint("P18")
         moved = [row for row in rows if row.key in landed]
         COUNTERS.timeouts += sum(row.state == "running" for row in moved)
         stuck = [row for row in rows if row.state in ("ready", "unknown")]
         children = [row for row in rows if row.kind == "child"]
-        if stuck or children:
-            due.postpone_steps(store.connection, [row.key for row in stuck + children])
+        later = stuck + children + [row for row in waits if row.key not in landed]
+        if later:
+            due.postpone_steps(store.connection, [row.key for row in later])
         again = to_send(self._publisher, ((row.wakes, wakeup_of(row)) for row in stuck))
         self._publisher.publish([*map(wakeup_of, moved), *again])
         if children:
             self._look_after(store, children)
-        return len(rows) == _BATCH and bool(landed or stuck or children)
+        return len(rows) == _BATCH and bool(landed or later)
 
     def _sweep_sagas(self, store: Store) -> bool:
         rows = due.sagas(store.connection, _BATCH)
@@ -86,6 +90,11 @@ def move_of(row: DueStep) -> Move | None:
         return None
     if row.kind == "timer":
         return Move(row.key, "waiting", "succeeded", result="null", is_event=True)
+    return end_of_wait(row)
+
+
+def end_of_wait(row: DueStep) -> Move:
+    """Nobody signalled or decided in time."""
     return Move(row.key, "waiting", "failed", error=_TIMED_OUT, is_event=True, reason="deadline")
 
 

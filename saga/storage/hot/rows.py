@@ -73,6 +73,8 @@ class Landing:
     undo_cause: str | None = None
     note: str | None = None
     due_in: float | None = None
+    consumed: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Signals that waits have taken: position and event."""
 
     @property
     def new_events(self) -> int:

@@ -210,11 +210,11 @@ SELECT t.saga_id, t.position, t.undo, t.state, t.attempt
 
 HELD_BY = "SELECT saga_id, position, undo, attempt FROM saga.step WHERE worker_id = %(worker)s"
 
-# For people only; what was consumed follows from the journal.
+# Together with its landing: until then a wait of that name does not give up (`due.expire`).
 NOTE_CONSUMED = """
 UPDATE saga.signal g SET consumed_by = c.position
-  FROM unnest(%(position)s::int[], %(event)s::int[]) AS c(position, event)
- WHERE g.saga_id = %(id)s AND g.event = c.event
+  FROM unnest(%(id)s::uuid[], %(position)s::int[], %(event)s::int[]) AS c(id, position, event)
+ WHERE g.saga_id = c.id AND g.event = c.event
 """
 
 # A result that came too late: kept in the history, never applied.

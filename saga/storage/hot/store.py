@@ -1,6 +1,6 @@
 """The hot statements as methods: rows in, rows out, one round trip each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,10 +32,14 @@ class Store:
 
     def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, bool]:
         """Writes decisions. Returns the sagas that landed, with whether their end is awaited."""
-        rows = self.connection.execute(
-            statements.LAND, {"batch": batch_of(landings), "worker": worker_id}
-        ).fetchall()
-        return dict(rows)
+        parameters = {"batch": batch_of(landings), "worker": worker_id}
+        taken = [(one.saga_id, *pair) for one in landings for pair in one.consumed]
+        if not taken:
+            return dict(self.connection.execute(statements.LAND, parameters).fetchall())
+        with self.connection.transaction():
+            landed = dict(self.connection.execute(statements.LAND, parameters).fetchall())
+            self._note_consumed([row for row in taken if row[0] in landed])
+        return landed
 
     def record(self, moves: Sequence[Move], apply_within: float = 2.0) -> dict[StepKey, int | None]:
         """Moves steps without a decision. Returns those that moved, with their journal number."""
@@ -69,15 +73,7 @@ class Store:
 
     def record_each(self, moves: Sequence[Move]) -> dict[StepKey, int | None]:
         """Like `record`, but what is locked is left out instead of failing the rest."""
-        try:
-            return self.record(moves)
-        except psycopg.errors.LockNotAvailable:
-            if len(moves) == 1:
-                return {}
-        landed: dict[StepKey, int | None] = {}
-        for move in moves:
-            landed |= self.record_each([move])
-        return landed
+        return each(self.record, moves)
 
     def claim(
         self, wanted: Sequence[tuple[StepKey, float | None]], worker_id: int
@@ -129,11 +125,9 @@ class Store:
         """Writes beside a waiting step why it does not go on."""
         self.connection.execute(statements.NOTE, {**key._asdict(), "note": why})
 
-    def note_consumed(self, saga_id: UUID, consumed: Sequence[tuple[int, int]]) -> None:
-        """Writes beside signals, given by position and event, who took them."""
-        self.connection.execute(
-            statements.NOTE_CONSUMED, {"id": saga_id, **_columns(consumed, "position event")}
-        )
+    def _note_consumed(self, taken: Sequence[tuple[UUID, int, int]]) -> None:
+        """Writes beside signals, given by saga, position and event, who took them."""
+        self.connection.execute(statements.NOTE_CONSUMED, _columns(taken, "id position event"))
 
     def note_rejected(self, move: Move, reason: str) -> None:
         """Keeps a late result in the history; nothing else changes."""
@@ -195,6 +189,22 @@ class Store:
         return self.connection.execute(
             statements.ENDS_OF_CHILDREN, {"id": list(saga_ids)}
         ).fetchall()
+
+
+Landed = dict[StepKey, int | None]
+
+
+def each(record: Callable[[Sequence[Move]], Landed], moves: Sequence[Move]) -> Landed:
+    """All at once; one by one if any of them is locked, which is then left out."""
+    try:
+        return record(moves) if moves else {}
+    except psycopg.errors.LockNotAvailable:
+        if len(moves) == 1:
+            return {}
+    landed: Landed = {}
+    for move in moves:
+        landed |= each(record, [move])
+    return landed
 
 
 def _loaded(row: tuple[Any, ...]) -> Loaded:
