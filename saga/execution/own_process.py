@@ -48,6 +48,12 @@ def process_of(app: Celery) -> WorkerProcess:
     return process
 
 
+def has_lease() -> bool:
+    """Whether this process may take up steps, or its children do."""
+    process = _processes.get(os.getpid())
+    return process is None or process.presence.is_held
+
+
 def _watch(process: WorkerProcess, settings: Settings) -> None:
     """Ends this process, a child of the pool perhaps, when its engine hangs."""
     postgres = Postgres(settings.database_url)

@@ -30,6 +30,7 @@ from saga.errors import DefinitionError
 from saga.execution import short_way
 from saga.execution.inbox import Inbox
 from saga.execution.own_process import (
+    has_lease,
     leave,
     process_of,
     stop_process,
@@ -135,7 +136,7 @@ class SagaStep(bootsteps.StartStopStep):
         self._sweeper.start()
         if settings.watchdog:
             self._watch(parent, settings, self._sweeper)
-        slots.open(lambda: getattr(parent, "max_concurrency", None) or parent.pool.num_processes)
+        slots.open(partial(_slots_of, parent))
         log.info("saga worker ready")
 
     def _watch(self, parent: Any, settings: Settings, sweeper: Sweeper) -> None:
@@ -202,6 +203,13 @@ class SagaStep(bootsteps.StartStopStep):
         settings = settings_of(self._app)
         if not leave(settings.drain) and settings.exits:
             os._exit(0)
+
+
+def _slots_of(parent: Any) -> int:
+    """None while it has no lease: messages are for those that have one."""
+    if not has_lease():
+        return 0
+    return int(getattr(parent, "max_concurrency", None) or parent.pool.num_processes)
 
 
 def _has_children(parent: Any) -> bool:

@@ -23,6 +23,7 @@ RETURNING extract(epoch FROM clock_timestamp())::float8
 _END = """
 UPDATE saga.worker SET ended_at = now(), ended_why = %(why)s WHERE id = %(id)s AND ended_at IS NULL
 """
+_HAS_ENDED = "SELECT 1 FROM saga.worker WHERE id = %(id)s AND ended_at IS NOT NULL"
 _UNSEAT = """
 SELECT pg_terminate_backend(l.pid)
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -93,6 +94,11 @@ def renew(connection: psycopg.Connection, worker_id: int, lease: float) -> float
 def end(connection: psycopg.Connection, worker_id: int, why: str) -> bool:
     """Ends a worker; False if that had been done before."""
     return connection.execute(_END, {"id": worker_id, "why": why}).rowcount > 0
+
+
+def has_ended(connection: psycopg.Connection, worker_id: int) -> bool:
+    """Whether it is granted nothing any more: it was taken for dead."""
+    return bool(connection.execute(_HAS_ENDED, {"id": worker_id}).fetchall())
 
 
 def missing(connection: psycopg.Connection) -> tuple[set[int], dict[int, float]]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 _CHUNK = 65536
+_WORDS = 1024  # bytes: the request for TLS, and the name of the application
 
 
 class Proxy:
@@ -26,6 +27,8 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._clients: list[socket.socket] = []
         self._half_open: set[socket.socket] = set()
+        self._first_words: dict[socket.socket, bytes] = {}
+        self._forbidden: bytes | None = None
         self._threads: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -43,6 +46,21 @@ class Proxy:
         for client in clients:
             _cut(client)
         return len(clients)
+
+    def forbid(self, words: str) -> int:
+        """Cuts the connections that began with these words, and refuses new ones that do; how many
+        there were.
+        """
+        self._forbidden = words.encode()
+        found = [one for one, said in self._first_words.items() if self._forbidden in said]
+        for client in found:
+            del self._first_words[client]
+            _cut(client)
+        return len(found)
+
+    def forbid_nothing(self) -> None:
+        """From now on."""
+        self._forbidden = None
 
     def close(self) -> None:
         """Cut everything."""
@@ -77,9 +95,17 @@ class Proxy:
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(_CHUNK):
+                if not self._may_say(client, data):
+                    break
                 server.sendall(data)
         if client not in self._half_open:
             _cut(server)
+
+    def _may_say(self, client: socket.socket, data: bytes) -> bool:
+        said = self._first_words.get(client, b"")
+        if len(said) < _WORDS:
+            said = self._first_words[client] = (said + data)[:_WORDS]
+        return self._forbidden is None or self._forbidden not in said
 
     def _answer(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):

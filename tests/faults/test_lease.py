@@ -1,21 +1,29 @@
 """A living worker keeps its lease whatever else breaks, and without a lease it takes up nothing."""
 
+import itertools
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 
 from saga.core.rows import StepKey
 from saga.operations.embedded import EmbeddedStack
-from tests.faults.arena import Arena
+from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.proxy import proxy
+from tests.faults.workers import Worker
 
 _LEASE = 6.0
 """Seconds: tests wait for longer, and a busy machine stalls for less."""
 _CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = 'saga presence'
+"""
+
+_GRANTED_TO_THE_DEAD = """
+SELECT h.saga_id, h.position FROM saga.history h JOIN saga.worker w ON w.id = h.worker_id
+ WHERE h.after = 'running' AND h.at > w.ended_at + interval '0.3 seconds'
 """
 
 
@@ -49,6 +57,47 @@ def test_half_open_presence_connection(arena: Arena) -> None:
         assert arena.records.attempts(saga) == 1
         assert arena.records.live_workers() == [worker.pid]
         arena.check()
+
+
+def test_presence_connection_is_cut_and_refused_anew(arena: Arena) -> None:
+    """All other connections live: the worker would go on, and others with the same steps."""
+    with proxy(arena.database_url) as between:
+        far = arena.worker(
+            environment={"SAGA_DATABASE_URL": between.url(arena.database_url)}, lease=STEADY
+        )
+        near = arena.worker(lease=STEADY)
+        arena.ready()
+        numbers = itertools.count()
+
+        def sail(is_enough: Callable[[], object], what: str) -> None:
+            def one_more() -> object:
+                arena.start(sagas.voyage, key=str(next(numbers)))
+                return is_enough()
+
+            arena.until(one_more, what)
+
+        sail(lambda: _has_worked(arena, far) and _has_worked(arena, near), "both work")
+        assert between.forbid("saga presence") == 1
+        sail(lambda: arena.records.live_workers() == [near.pid], "it is taken for dead")
+        seen = arena.records.clock()
+        sail(lambda: arena.records.seconds_since(seen) > 2, "it would go on")
+        assert set(arena.until_over().values()) == {"completed"}
+        assert not arena.records.query(_GRANTED_TO_THE_DEAD)
+        between.forbid_nothing()
+        arena.ready()
+        sail(lambda: _has_worked(arena, far), "it works under a new name")
+        assert set(arena.until_over().values()) == {"completed"}
+        arena.check()
+
+
+def _has_worked(arena: Arena, worker: Worker) -> bool:
+    return bool(
+        arena.records.query(
+            "SELECT 1 FROM saga.history h JOIN saga.worker w ON w.id = h.worker_id"
+            " WHERE w.pid = %s AND w.ended_at IS NULL LIMIT 1",
+            worker.pid,
+        )
+    )
 
 
 def test_renewer_dies_alone(arena: Arena) -> None:

@@ -14,6 +14,7 @@ from saga.storage.hot import statements
 from saga.storage.hot.landing_json import batch_of
 from saga.storage.hot.rows import Landing, Move, NewStep, Seen, Settled
 from saga.storage.hot.store import Store
+from saga.storage.workers import register
 
 SAGA = UUID("5b1b7c2e-9d3c-4b1a-8f0e-0a0b0c0d0e0f")
 
@@ -33,6 +34,7 @@ def store(database_url: str) -> Iterator[Store]:
         "INSERT INTO saga.step (saga_id, position, undo, kind, name, queue, state, args, after) "
         "SELECT id, 1, false, 'step', 'a', 'q', 'ready', '{}', 0 FROM saga.saga"
     )
+    register(connection, "here:1", "here", 1, ["q"], lease=3600)
     connection.execute("ANALYZE saga.saga, saga.step")
     yield Store(connection)
     connection.close()
@@ -64,7 +66,11 @@ def _landing() -> Landing:
 
 def test_land(store: Store) -> None:
     store.claim([(StepKey(SAGA, 1, undo=False), None)], 1)
-    _assert_indexed(_plan(store, statements.LAND, {"batch": batch_of([_landing()]), "worker": 1}))
+    _assert_indexed(
+        _plan(
+            store, statements.LAND, {"batch": batch_of([_landing()]), "worker": 1, "grants": True}
+        )
+    )
 
 
 def test_a_landing_that_was_decided_on_old_news_changes_nothing(store: Store) -> None:

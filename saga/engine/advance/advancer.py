@@ -21,7 +21,8 @@ from saga.engine.advance.request import Request
 from saga.engine.advance.turn import Turn
 from saga.engine.attempt.work import Ended, Work
 from saga.failpoint import failpoint
-from saga.storage.hot.rows import Claimed, Move, Seen
+from saga.storage import workers
+from saga.storage.hot.rows import Claimed, Landing, Move, Seen
 from saga.storage.hot.store import Store
 from saga.storage.turning.late_effects import keep_effect
 from saga.storage.turning.take_back import block_failures
@@ -43,6 +44,7 @@ class Advancer:
         outbox: Outbox,
         *,
         worker_id: Callable[[], int],
+        on_refused: Callable[[int], None],
         clock: Callable[[], float],
         cache_size: int,
         on_end: Callable[[Ended], None] | None,
@@ -53,6 +55,7 @@ class Advancer:
         self._leases = leases
         self._outbox = outbox
         self._worker_id = worker_id
+        self._on_refused = on_refused
         self._clock = clock
         self._cache = Cache(cache_size)
         self._unknown_sagas = UnknownSagas()
@@ -155,14 +158,23 @@ class Advancer:
         """Sagas that refuse a step which could run: what nobody wants was not dropped."""
         refused: list[UUID] = []
         states = self._ready().states(list(missed)) if missed else {}
+        is_refused = bool(states) and self._is_refused()
         for key in missed.keys() - states.keys():
             self._unknown_sagas.met(key.saga_id)
         for key, (state, _) in states.items():
-            if state in CLAIMABLE and missed[key].tries < 3:
+            if state in CLAIMABLE and (is_refused or missed[key].tries < 3):
                 missed[key].busy = True
             elif state in CLAIMABLE:
                 refused.append(key.saga_id)
         return [Turn(saga_id) for saga_id in dict.fromkeys(refused)]
+
+    def _is_refused(self) -> bool:
+        """Whether this worker was taken for dead; then it waits until it has a new id."""
+        worker_id = self._worker_id()
+        if not workers.has_ended(self._ready().connection, worker_id):
+            return False
+        self._on_refused(worker_id)
+        return True
 
     def _prepare(self, claimed: Sequence[Claimed]) -> None:
         """Catches up with the sagas of claimed steps now, while a batch is at it: their outcomes
@@ -241,7 +253,7 @@ class Advancer:
             if turn.hold is not None and turn.hold.block:
                 block_failures(self._ready(), turn.saga_id, turn.hold.seen, turn.hold.block)
         landings = [t.landing for t in turns if t.landing is not None]
-        landed = self._ready().land(landings, self._worker_id()) if landings else dict[UUID, bool]()
+        landed = self._write(landings, turns) if landings else dict[UUID, bool]()
         failpoint("P9", self._ready().connection)
         failpoint("P10")
         wakeups: list[WakeUp] = []
@@ -264,6 +276,14 @@ class Advancer:
         planned = [a.due for one in landings if one.saga_id in landed for a in one.asked if a.due]
         self._ringer.plan(planned, self._ready())
         return again
+
+    def _write(self, landings: list[Landing], turns: list[Turn]) -> dict[UUID, bool]:
+        """What landed, and whether its end is awaited."""
+        landed = self._ready().land(landings, self._worker_id())
+        if any(one.grants for one in landings if one.saga_id not in landed) and self._is_refused():
+            for request in (request for turn in turns for request in turn.requests):
+                request.may_go_on = False
+        return landed
 
     def _confirm(self, turn: Turn) -> Iterable[WakeUp]:
         turn.confirm()

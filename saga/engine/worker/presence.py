@@ -3,11 +3,13 @@
 Three things tell a live worker from a dead one. Its lease is renewed in one statement for all its
 steps. Its presence connection holds an advisory lock that Postgres lets go of the moment the
 process dies, so a killed worker is noticed in one to three seconds, long before the lease ends. And
-a process that was stopped and wakes up again finds its row ended: it takes a new id, and everything
-it holds is no longer its own.
+a process that was taken for dead (it was stopped, or cut off) finds its row ended, or is refused by
+the statements that would grant it a step: it takes a new id, and everything it holds is no longer
+its own.
 """
 
 import logging
+import math
 import os
 import random
 import socket
@@ -63,6 +65,14 @@ class Presence:
     def is_held(self) -> bool:
         """Whether nobody may have taken this worker for dead yet."""
         return time.monotonic() - self.renewed_at < self._lease
+
+    def refused(self, worker_id: int) -> None:
+        """The database grants this worker nothing more; from any thread. It announces itself anew,
+        and takes up nothing before.
+        """
+        if worker_id == self._id:
+            self.renewed_at = -math.inf
+            self._bell.ring()
 
     @property
     def is_alive(self) -> bool:

@@ -71,6 +71,7 @@ class WorkerProcess:
             self.catalog,
             publisher,
             worker_id=lambda: self.presence.worker_id,
+            on_refused=self.presence.refused,
             clock=self.presence.now,
             serves=queues,
             on_end=self._tell_of_end if watchers else None,

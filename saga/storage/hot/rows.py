@@ -81,6 +81,11 @@ class Landing:
         return sum(1 for s in self.settled if s.event is not None)
 
     @property
+    def grants(self) -> bool:
+        """Whether its worker takes steps with it, and so must not have been taken for dead."""
+        return any(asked.state == "running" for asked in self.asked)
+
+    @property
     def fences(self) -> bool:
         """Whether whoever decides must know of it, although it brings no news: parking, going on,
         and what two workers may decide at once from the very same journal.

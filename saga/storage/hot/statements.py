@@ -1,12 +1,14 @@
 """The hot statements. Each is one autocommitted statement for a whole batch.
 
-They share three rules:
+They share four rules:
 
 * the saga's row is locked before any of its other rows is touched, and sagas in the order of their ids, so
   that two batches never deadlock; a row that somebody holds longer than `lock_timeout` fails the batch,
   whose requests are then served one by one;
 * a write that depends on a decision is guarded by what the decision had seen (`events`, `applied`, `fence`);
-* history is numbered from the locked row's `seq`, which keeps it dense.
+* history is numbered from the locked row's `seq`, which keeps it dense;
+* a worker that was taken for dead is granted nothing, whether it knows or not. Who is taken for dead in the
+  moment of a grant is found by the sweeper with the step in its name.
 """
 
 # The batch comes as one JSON text, which costs the client half of what forty arrays do.
@@ -19,6 +21,7 @@ WITH landing AS (
   SELECT l.*, s.seq, s.events, s.awaited
     FROM landing l JOIN saga.saga s ON s.id = l.id
    WHERE s.events = l.seen_events AND s.applied = l.seen_applied AND s.fence = l.seen_fence
+     AND (NOT %(grants)s OR EXISTS (SELECT FROM saga.worker w WHERE w.id = %(worker)s AND w.ended_at IS NULL))
    ORDER BY s.id FOR UPDATE OF s
 ), moved AS (
   UPDATE saga.saga s
@@ -143,6 +146,7 @@ WITH asked AS (
    WHERE t.kind = 'step' AND t.state IN ('ready', 'unknown')
      AND (t.wakes >= 0 OR t.due_at <= now())
      AND (t.undo OR s.status IN ('running', 'parked'))
+     AND EXISTS (SELECT FROM saga.worker w WHERE w.id = %(worker)s AND w.ended_at IS NULL)
    ORDER BY s.id, t.position, t.undo FOR UPDATE OF s, t
 ), numbered AS (
   SELECT h.*, row_number() OVER (PARTITION BY h.id ORDER BY h.position, h.undo) AS number FROM held h

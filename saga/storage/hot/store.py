@@ -32,7 +32,11 @@ class Store:
 
     def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, bool]:
         """Writes decisions. Returns the sagas that landed, with whether their end is awaited."""
-        parameters = {"batch": batch_of(landings), "worker": worker_id}
+        parameters = {
+            "batch": batch_of(landings),
+            "worker": worker_id,
+            "grants": any(landing.grants for landing in landings),
+        }
         taken = [(one.saga_id, *pair) for one in landings for pair in one.consumed]
         if not taken:
             return dict(self.connection.execute(statements.LAND, parameters).fetchall())
