@@ -55,7 +55,7 @@ def refuse_cancel(held: Held, rows: list[StepRow]) -> None:
 
 
 def _planned(rows: list[StepRow], choice: Choice) -> Preview:
-    known = {row.position for row in rows if row.kind in ("step", "child")}
+    known = {row.position for row in rows if row.intent.kind in ("step", "child")}
     strange = sorted((choice.only or frozenset()) - known)
     if strange:
         raise InvalidInput(f"only: there is no step at position {strange[0]}")
@@ -74,22 +74,22 @@ def _refuse_at_pivot(held: Held, rows: list[StepRow]) -> None:
     pivot = pivot_under_way(rows)
     if pivot is not None and held.status not in ENDED:
         raise Conflict(
-            f"{_named(held)} is at its pivot {pivot.name} (step {pivot.position}), which is "
+            f"{_named(held)} is at its pivot {pivot.intent.name} (step {pivot.position}), which is "
             f"{pivot.state}: how that ends decides whether it can turn round"
         )
 
 
 def _refuse_past_pivot(held: Held, rows: list[StepRow]) -> None:
-    pivot = next((row for row in rows if row.pivot and row.state == "succeeded"), None)
+    pivot = next((row for row in rows if row.intent.pivot and row.state == "succeeded"), None)
     if pivot is not None:
         raise Conflict(
-            f"{_named(held)} is past its pivot {pivot.name} (step {pivot.position}): it only goes "
-            "forward. What came after the pivot can be compensated by hand"
+            f"{_named(held)} is past its pivot {pivot.intent.name} (step {pivot.position}): it "
+            "only goes forward. What came after the pivot can be compensated by hand"
         )
 
 
 def _reasons(preview: Preview) -> str:
-    told = [f"step {row.position} {row.name}: {why}" for row, why in preview.stands]
+    told = [f"step {row.position} {row.intent.name}: {why}" for row, why in preview.stands]
     return f" ({'; '.join(told[:5])})" if told else ""
 
 

@@ -92,12 +92,12 @@ def _retry(
             f"saga {held.id} is {held.status}: its step {row.position} cannot run any more. Skip "
             "it (it is undone as far as it may have happened), or say that it is done"
         )
-    if row.kind == "child":
+    if row.intent.kind == "child":
         return _retry_child(connection, held, row, actor, reason)
     move = Move(row.key, "blocked", "ready", due_in=due_in, fences=True, actor=actor, reason=reason)
     _land(connection, move)
     by_hand.grant_fresh_budget(connection, held.id, row.position, undo=row.undo)
-    return [WakeUp.for_step(row.queue or "", row.name, row.key, row.attempt)]
+    return [WakeUp.for_step(row.intent.queue or "", row.intent.name, row.key, row.attempt)]
 
 
 def _retry_child(
@@ -174,14 +174,14 @@ def _result(connection: psycopg.Connection, row: StepRow, value: Any) -> str:
     if value is None and row.result is not None:
         return row.result
     try:
-        if row.kind == "step":
-            registry.step(row.name).decode_result(text)
+        if row.intent.kind == "step":
+            registry.step(row.intent.name).decode_result(text)
     except UnknownStep:
-        schema = by_hand.announced_result(connection, row.name)
+        schema = by_hand.announced_result(connection, row.intent.name)
         if schema is not None:
             check_value("result", schema, parse(text))
     return text
 
 
 def _what(row: StepRow) -> str:
-    return f"the undo of {row.name}" if row.undo else row.name
+    return f"the undo of {row.intent.name}" if row.undo else row.intent.name

@@ -70,10 +70,10 @@ def _check(held: Held, rows: list[StepRow], position: int) -> None:
         return
     row = next((row for row in rows if row.position == position and not row.undo), None)
     if row is not None and row.state == StepState.SKIPPED:
-        raise Conflict(f"saga {held.id}: a person skipped its step {position} {row.name}")
+        raise Conflict(f"saga {held.id}: a person skipped its step {position} {row.intent.name}")
     raise Conflict(
         f"saga {held.id}: its code went on after step {position} "
-        f"{row.name if row else ''} had failed, so the failure cannot be taken back"
+        f"{row.intent.name if row else ''} had failed, so the failure cannot be taken back"
     )
 
 
@@ -88,7 +88,7 @@ def _reopen_children(
 ) -> list[WakeUp]:
     wakeups: list[WakeUp] = []
     for row in rows:
-        if row.kind != "child" or row.undo or row.position not in positions:
+        if row.intent.kind != "child" or row.undo or row.position not in positions:
             continue
         child = _held_child(connection, child_id(held.id, row.position))
         if child.status != SagaStatus.RUNNING:

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from saga.core.intent import Intent
+
 
 class StepKey(NamedTuple):
     """A step, or the compensation of that step."""
@@ -18,21 +20,14 @@ class StepRow(NamedTuple):
     saga_id: UUID
     position: int
     undo: bool
-    kind: str
-    name: str
-    queue: str | None
+    intent: Intent
     state: str
-    args: str
     result: str | None
     error: str | None
-    compensation: str | None
-    undo_queue: str | None
-    pivot: bool
     in_doubt: bool
     after: int
     event: int | None
     attempt: int
-    read_only: bool = False
 
     @property
     def key(self) -> StepKey:

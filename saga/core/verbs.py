@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, overload
 from saga.core import answering, codec
 from saga.core.declare.options import checked_name, checked_time
 from saga.core.declare.shapes import shape_of
+from saga.core.intent import Intent
 from saga.core.loop import asking
 from saga.core.loop.events import Event
 from saga.core.loop.loop import JournalLoop
@@ -54,7 +55,7 @@ async def approval(
     loop = running_loop()
     if type(loop) is not JournalLoop:
         return _as_decision(answering.answer("approval", name))
-    future = loop.journal.ask(("approval", name), shown, _deadline(loop, wait))
+    future = loop.journal.ask(Intent("approval", name, args=shown), _deadline(loop, wait))
     event = await asking.wait(loop, loop.journal.last, future)
     return _decision(event)
 

@@ -49,7 +49,7 @@ class Spans(Watcher):
         """What the step's function does, is below this span."""
         self._here.attempt = None
         root = trace_root(work.key.saga_id, work.traceparent)
-        span = self._span(work.name, at, self._whole(root), _of_attempt(work))
+        span = self._span(work.intent.name, at, self._whole(root), _of_attempt(work))
         self._here.attempt = span, attach(trace.set_span_in_context(span)), at
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
@@ -172,11 +172,11 @@ def _of_attempt(work: Work) -> _Attributes:
     return {
         "saga.id": str(work.key.saga_id),
         "saga.name": work.saga_name,
-        "saga.step": work.name,
+        "saga.step": work.intent.name,
         "saga.position": work.key.position,
         "saga.undo": work.key.undo,
         "saga.attempt": work.attempt,
-        "saga.queue": work.queue,
+        "saga.queue": work.intent.queue or "",
         "saga.in_doubt": work.in_doubt,
     }
 

@@ -23,7 +23,7 @@ class StepLog(Watcher):
         """A line for each would say little; DEBUG has them."""
         del at
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s begins", work.name, extra=_fields(work))
+            log.debug("%s begins", work.intent.name, extra=_fields(work))
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
         """INFO if it succeeded, WARNING if not."""
@@ -35,7 +35,7 @@ class StepLog(Watcher):
         log.log(
             level,
             "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s",
-            work.name,
+            work.intent.name,
             undo,
             outcome.state,
             work.attempt,
@@ -94,7 +94,7 @@ def _fields(work: Work) -> dict[str, Any]:
     return {
         "saga_id": str(work.key.saga_id),
         "saga": work.saga_name,
-        "step": work.name,
+        "step": work.intent.name,
         "position": work.key.position,
         "undo": work.key.undo,
         "attempt": work.attempt,

@@ -54,7 +54,7 @@ class TaskEvents(Watcher):
                 "type": "task-received",
                 "uuid": key,
                 "timestamp": now,
-                "name": work.name,
+                "name": work.intent.name,
                 "args": described(work),
                 "kwargs": "{}",
                 "root_id": str(work.key.saga_id),

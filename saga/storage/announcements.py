@@ -33,7 +33,7 @@ UPDATE saga.saga SET due_at = now(), wakes = -1
                WHERE s.status = 'parked' AND s.due_at < now() + {HORIZON}
                ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 RETURNING 1
-"""  # noqa: S608 - constants
+"""
 
 
 _STAY_ANNOUNCED = """

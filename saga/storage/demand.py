@@ -20,7 +20,7 @@ SELECT (SELECT count(*) FROM (
              AND status IN ('running', 'compensating') AND queue = ANY(%(queues)s)
            LIMIT %(most)s) s),
        (SELECT count(*) FROM saga.worker WHERE ended_at IS NULL AND queues && %(queues)s::text[])
-"""  # noqa: S608 - constants
+"""
 
 
 class Demand(NamedTuple):

@@ -89,13 +89,13 @@ UPDATE saga.step t
          WHERE w.state IN ('ready', 'unknown', 'waiting') AND w.due_at <= now()
            FOR UPDATE OF w SKIP LOCKED) k
  WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
-"""  # noqa: S608 - constants
+"""
 _POSTPONE_SAGAS: LiteralString = f"""
 UPDATE saga.saga
    SET wakes = wakes + 1, due_at = now() + make_interval(secs => least({LONGEST}, 2 * 2 ^ greatest(0, least(wakes, 10))))
  WHERE id IN (SELECT id FROM saga.saga WHERE id = ANY(%(id)s::uuid[]) AND due_at <= now()
               ORDER BY id FOR UPDATE SKIP LOCKED)
-"""  # noqa: S608 - constants
+"""
 # Below zero: not sent yet, whatever the number of messages that wait in the broker by then.
 _EXPEDITE_STEPS: LiteralString = f"""
 UPDATE saga.step t SET due_at = now(), wakes = -1
@@ -103,13 +103,13 @@ UPDATE saga.step t SET due_at = now(), wakes = -1
          WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN ('ready', 'unknown')
            FOR UPDATE SKIP LOCKED) k
  WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
-"""  # noqa: S608 - constants
+"""
 _EXPEDITE_SAGAS: LiteralString = f"""
 UPDATE saga.saga SET due_at = now(), wakes = -1
  WHERE id IN (SELECT id FROM saga.saga
                WHERE due_at > now() AND due_at < now() + {HORIZON}
                ORDER BY id FOR UPDATE SKIP LOCKED)
-"""  # noqa: S608 - constants
+"""
 
 
 def steps(connection: psycopg.Connection, most: int) -> list[DueStep]:

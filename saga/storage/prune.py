@@ -140,7 +140,7 @@ def remove(connection: psycopg.Connection, saga_ids: Collection[UUID]) -> dict[s
     connection.execute(_ALLOW)
     gone = {
         kind: connection.execute(
-            f"DELETE FROM saga.{table} WHERE saga_id = ANY(%(id)s::uuid[])".encode(),  # noqa: S608
+            f"DELETE FROM saga.{table} WHERE saga_id = ANY(%(id)s::uuid[])".encode(),
             {"id": list(saga_ids)},
         ).rowcount
         for kind, table in _TABLES.items()

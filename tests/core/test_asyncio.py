@@ -38,7 +38,7 @@ def test_gather_asks_in_order_and_takes_results_in_any(work: Work) -> None:
         return await asyncio.gather(*(work(n) for n in range(3)))
 
     with World(body) as world:
-        assert [ask.args for ask in _asks(world)] == [f'{{"number":{n}}}' for n in range(3)]
+        assert [ask.intent.args for ask in _asks(world)] == [f'{{"number":{n}}}' for n in range(3)]
         for position in (3, 1, 2):
             world.succeed(position, position * 10)
         assert world.result == [10, 20, 30]
@@ -95,7 +95,7 @@ def test_sets_of_tasks_have_one_order(work: Work) -> None:
                 world.succeed(position, position)
             for position in range(51, 101):
                 world.succeed(position, position)
-            orders.append([row.ask.args for row in world.rows.values()])
+            orders.append([row.ask.intent.args for row in world.rows.values()])
             world.check_replays()
             del keep_memory_busy
     assert orders[0] == orders[1] == orders[2]
@@ -111,7 +111,7 @@ def test_as_completed(work: Work, bare: bool) -> None:
         return [await each for each in asyncio.as_completed(jobs, timeout=60)]
 
     with World(body) as world:
-        steps = [ask.args for ask in _asks(world) if ask.kind == "step"]
+        steps = [ask.intent.args for ask in _asks(world) if ask.intent.kind == "step"]
         assert steps == [f'{{"number":{n}}}' for n in range(20)]
         order = [*range(20, 0, -2), *range(1, 20, 2)]
         for position in order:
@@ -173,7 +173,7 @@ def test_sleep_is_a_timer_and_sleep_zero_is_none() -> None:
         return loop.time() - before
 
     with World(body) as world:
-        assert [(ask.kind, ask.name, ask.due) for ask in _asks(world)] == [
+        assert [(ask.intent.kind, ask.intent.name, ask.due) for ask in _asks(world)] == [
             ("timer", "sleep", START + 3 * 86400)
         ]
         world.fire()
@@ -526,7 +526,9 @@ def test_eager_tasks(work: Work) -> None:
         return [first, *await asyncio.gather(*tasks)]
 
     with World(body) as world:
-        assert [ask.args for ask in _asks(world)] == [f'{{"number":{n}}}' for n in (0, 1, 2, 9)]
+        assert [ask.intent.args for ask in _asks(world)] == [
+            f'{{"number":{n}}}' for n in (0, 1, 2, 9)
+        ]
         for position in (4, 3, 2, 1):
             world.succeed(position, position)
         assert world.result == [4, 1, 2, 3]
@@ -581,5 +583,5 @@ def _asks(world: World) -> list[Any]:
 
 def _nth(world: World, number: int) -> int:
     """The position of the step with this number of its own kind."""
-    steps = [row.ask.position for row in world.rows.values() if row.ask.kind == "step"]
+    steps = [row.ask.position for row in world.rows.values() if row.ask.intent.kind == "step"]
     return steps[number - 1]

@@ -1,11 +1,13 @@
 """Which undos, in which order; and that the preview says the same."""
 
 import random
+from typing import Any
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saga.core.intent import Intent
 from saga.core.rows import StepRow
 from saga.core.states import SagaStatus
 from saga.core.undo.plan import EVERYTHING, Choice, may_stand, pivot_floor, plan_undos
@@ -25,21 +27,19 @@ def row(
         SAGA,
         position,
         False,
-        "step",
-        f"step {position}",
-        "default",
+        Intent("step", f"step {position}", "default", "{}", f"undo {position}", "default"),
         state,
-        "{}",
         "1" if state == "succeeded" else None,
         None,
-        f"undo {position}",
-        "default",
-        False,
         False,
         after,
         event,
         1,
     )
+
+
+def intending(step: StepRow, **changes: Any) -> StepRow:
+    return step._replace(intent=step.intent._replace(**changes))
 
 
 def in_a_row(*states: str) -> list[StepRow]:
@@ -52,7 +52,7 @@ def in_a_row(*states: str) -> list[StepRow]:
 
 
 def undo_of(step: StepRow, state: str) -> StepRow:
-    return step._replace(undo=True, state=state, compensation=None, event=None, after=99)
+    return step._replace(undo=True, intent=step.intent.undone(), state=state, event=None, after=99)
 
 
 @st.composite
@@ -76,13 +76,13 @@ def _history(luck: random.Random, count: int) -> list[StepRow]:
             state = luck.choice(ENDS)
             in_doubt = state != "succeeded" and luck.random() < 0.4
             pivot = luck.random() < 0.1
-            rows[index] = rows[index]._replace(
-                state=state, event=event, in_doubt=in_doubt, pivot=pivot
+            rows[index] = intending(rows[index], pivot=pivot)._replace(
+                state=state, event=event, in_doubt=in_doubt
             )
     for index in open_rows:
         state = luck.choice(OPEN)
         rows[index] = rows[index]._replace(state=state, in_doubt=luck.random() < 0.4)
-    return [r._replace(compensation=None) if luck.random() < 0.2 else r for r in rows]
+    return [intending(r, compensation=None) if luck.random() < 0.2 else r for r in rows]
 
 
 def carried_out(
@@ -172,7 +172,7 @@ def test_verdicts() -> None:
 
 def test_nothing_from_before_a_pivot() -> None:
     rows = in_a_row("succeeded", "succeeded", "succeeded")
-    rows[1] = rows[1]._replace(pivot=True, compensation=None)
+    rows[1] = intending(rows[1], pivot=True, compensation=None)
     assert pivot_floor(rows) == 2
     assert [r.position for r in plan_undos(rows, "operator").ask] == [3]
 
@@ -201,13 +201,14 @@ def test_failures_that_can_be_taken_back() -> None:
 def test_what_a_failure_means_near_a_pivot() -> None:
     rows = [*in_a_row("succeeded", "succeeded"), failed(3, 2, 3)]
     assert pivot_hold(rows, ERROR) is None
-    passed = [rows[0], rows[1]._replace(pivot=True), rows[2]]
+    pivot = intending(rows[1], pivot=True)
+    passed = [rows[0], pivot, rows[2]]
     assert pivot_hold(passed, ERROR) == PivotHold(block=(rows[2],))
-    under_way = [rows[0], rows[1]._replace(pivot=True, state="unknown", event=None), rows[2]]
+    under_way = [rows[0], pivot._replace(state="unknown", event=None), rows[2]]
     assert pivot_hold(under_way, ERROR) == PivotHold(wait=True)
-    waiting = [rows[0], rows[1]._replace(pivot=True, state="ready", event=None), rows[2]]
+    waiting = [rows[0], pivot._replace(state="ready", event=None), rows[2]]
     assert pivot_hold(waiting, ERROR) is None, "it is dropped before it begins"
-    doubtful = [rows[0], failed(2, 1, 2)._replace(pivot=True, in_doubt=True)]
+    doubtful = [rows[0], intending(failed(2, 1, 2), pivot=True)._replace(in_doubt=True)]
     assert pivot_hold(doubtful, ERROR) == PivotHold(block=(doubtful[1],)), "neither way is safe"
     hold = pivot_hold(passed, '{"type": "KeyError", "message": "x"}')
     assert hold is not None
@@ -215,7 +216,7 @@ def test_what_a_failure_means_near_a_pivot() -> None:
 
 
 def test_a_child_is_undone_in_its_place() -> None:
-    child = row(2)._replace(kind="child", compensation=None, after=1, event=2)
+    child = intending(row(2), kind="child", compensation=None)._replace(after=1, event=2)
     rows = [row(1, after=0, event=1), child, row(3, after=2, event=3)]
     assert [r.position for r in plan_undos(rows, "failure").ask] == [3]
     waves, verdict = carried_out(rows, None)

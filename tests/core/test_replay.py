@@ -31,11 +31,11 @@ def test_any_program_replays(program: Any, data: st.DataObject) -> None:
 def _something_happens(world: World, data: st.DataObject) -> None:
     rows = [row for row in world.rows.values() if row.is_underway]
     row = data.draw(st.sampled_from(rows))
-    if row.ask.kind in ("step", "child"):
+    if row.ask.intent.kind in ("step", "child"):
         _settle(world, row, data)
-    elif row.ask.kind == "timer":
+    elif row.ask.intent.kind == "timer":
         world.fire(row.ask.position)
-    elif row.ask.kind == "approval":
+    elif row.ask.intent.kind == "approval":
         answer = {"approved": data.draw(st.booleans()), "by": "ann"}
         if data.draw(st.booleans()):
             world.succeed(row.ask.position, answer)

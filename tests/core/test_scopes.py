@@ -66,7 +66,7 @@ def test_in_reverse_order_before_the_exception_goes_on(a: Step, b: Step, plain: 
         world.fail(5)
         assert names(world.last) == ["undo unb"]
         ask = world.find("undo unb").ask
-        assert (ask.position, ask.args, ask.queue) == (4, '{"number":3}', "of b")
+        assert (ask.position, ask.intent.args, ask.intent.queue) == (4, '{"number":3}', "of b")
         assert world.is_waiting
         world.succeed("undo unb")
         assert names(world.last) == ["undo una"]
@@ -93,14 +93,14 @@ def test_together_what_overlapped(a: Step, b: Step, plain: Step) -> None:
         for position in (1, 2, 3):
             world.succeed(position)
         world.fail(4)
-        assert [ask.args for ask in world.last if isinstance(ask, Ask)] == [
+        assert [ask.intent.args for ask in world.last if isinstance(ask, Ask)] == [
             '{"number":11}',
             '{"number":20}',
         ]
         world.succeed("undo una")
         assert world.last == (), "a(10) was over before a(11) began"
         world.succeed("undo unb")
-        assert [ask.args for ask in world.last if isinstance(ask, Ask)] == ['{"number":10}']
+        assert [ask.intent.args for ask in world.last if isinstance(ask, Ask)] == ['{"number":10}']
         world.succeed("undo una")
         assert world.error["name"] == "plain"
         world.check_replays()

@@ -140,7 +140,11 @@ def test_an_approval() -> None:
 
     with World(body) as world:
         ask = world.rows[1, False].ask
-        assert (ask.kind, ask.name, ask.args) == ("approval", "refund", '{"amount":3}')
+        assert (ask.intent.kind, ask.intent.name, ask.intent.args) == (
+            "approval",
+            "refund",
+            '{"amount":3}',
+        )
         assert ask.due == START + 86400
         world.succeed(1, {"approved": True, "by": "bob", "reason": "fine"})
         assert world.result == {"yes": True, "by": "bob", "reason": "fine"}
@@ -259,8 +263,12 @@ def test_a_child() -> None:
 
     with World(outer) as world:
         ask = world.rows[1, False].ask
-        assert (ask.kind, ask.name, ask.queue) == ("child", "inner", "elsewhere")
-        assert ask.args == '{"version":4,"input":{"name":"ann","times":2}}'
+        assert (ask.intent.kind, ask.intent.name, ask.intent.queue) == (
+            "child",
+            "inner",
+            "elsewhere",
+        )
+        assert ask.intent.args == '{"version":4,"input":{"name":"ann","times":2}}'
         world.succeed("child inner", ["ann", "ann"])
         assert world.result == ["ann", "ann"]
         world.check_replays()

@@ -41,7 +41,7 @@ class Row:
     @property
     def is_underway(self) -> bool:
         """Open, or dropped while somebody may be at it."""
-        return not self.settled and (self.is_open or self.ask.kind in ("step", "child"))
+        return not self.settled and (self.is_open or self.ask.intent.kind in ("step", "child"))
 
 
 class Seen(NamedTuple):
@@ -120,7 +120,7 @@ class World:
         """A timer's, signal's or approval's time has come."""
         row = self.find(what)
         assert row.ask.due is not None
-        state: Outcome = "succeeded" if row.ask.kind == "timer" else "failed"
+        state: Outcome = "succeeded" if row.ask.intent.kind == "timer" else "failed"
         self.settle(row, state, None, at=max(row.ask.due, self.time))
 
     def settle(
@@ -152,8 +152,8 @@ class World:
             Recorded(
                 row.ask.position,
                 row.ask.undo,
-                row.ask.kind,
-                row.ask.name,
+                row.ask.intent.kind,
+                row.ask.intent.name,
                 row.over_since is not None and row.over_since <= after,
             )
             for row in self.rows.values()
@@ -237,12 +237,12 @@ class World:
                 row = self.rows[position, False]
                 assert row.is_open
                 assert self.events[event - 1].kind == "signal"
-                assert self.events[event - 1].name == row.ask.name
+                assert self.events[event - 1].name == row.ask.intent.name
                 row.over_since, row.settled = now, True
 
 
 def _told(ask: Ask) -> str:
-    return f"{'undo' if ask.undo else ask.kind} {ask.name}"
+    return f"{'undo' if ask.undo else ask.intent.kind} {ask.intent.name}"
 
 
 def names(commands: Sequence[Command]) -> list[str]:

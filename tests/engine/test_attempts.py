@@ -12,6 +12,7 @@ import pytest
 from saga.core.declare.decorators import step
 from saga.core.declare.registry import registry
 from saga.core.declare.retry import Retry
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 from saga.engine.attempt.attempt import Attempts
 from saga.engine.attempt.catalog import Catalog
@@ -38,7 +39,7 @@ def _apart() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
 
 def attempt(name: str, *, undo: bool = False, attempt: int = 1, in_doubt: bool = False) -> Outcome:
     key = StepKey(UUID(int=1), 1, undo)
-    work = Work(key, "trip", name, "default", "{}", attempt, 0, in_doubt)
+    work = Work(key, "trip", Intent("step", name, "default"), attempt, 0, in_doubt)
     return Attempts(Catalog(registry)).run(work)
 
 

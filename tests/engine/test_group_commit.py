@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 from saga.engine.advance import group_commit as group_commit_module
 from saga.engine.advance.group_commit import GroupCommit
@@ -22,7 +23,9 @@ def test_a_clock_that_fails_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def process(batch: list[Request]) -> None:
         for request in batch:
-            request.work = Work(StepKey(request.saga_id, 1, False), "s", "t", "q", "{}", 1, 0)
+            request.work = Work(
+                StepKey(request.saga_id, 1, False), "s", Intent("step", "t", "q"), 1, 0
+            )
 
     group_commit = GroupCommit(process, lambda: None)
     monkeypatch.setattr(group_commit_module.time, "sleep", refuse)

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from saga import Client, SagaFailed
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 from saga.engine.attempt.work import ABANDONED, COMMITTED, Ended, Work
 from saga.execution.spans import Spans
@@ -293,7 +294,7 @@ def test_all_or_nothing_of_a_trace_is_sampled() -> None:
         spans, saga_id = Spans(provider), uuid4()
         now = time.time()
         for position in (1, 2):
-            work = Work(StepKey(saga_id, position, False), "s", "step", "q", "{}", 1, 0)
+            work = Work(StepKey(saga_id, position, False), "s", Intent("step", "step", "q"), 1, 0)
             spans.started(work, now)
             spans.ended(work, COMMITTED if position == 1 else ABANDONED, 1.0)
         course = [(now, "running"), (now + 3, "completed")]

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from saga import InvalidInput
 from saga.client.requests import current_traceparent
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 from saga.core.traces import trace_root
 from saga.engine.attempt.work import COMMITTED, Work
@@ -66,7 +67,7 @@ def test_a_worker_without_the_extra_ends_with_that_line() -> None:
 def test_a_saga_that_a_step_starts_is_below_the_step() -> None:
     """And nothing is left of it in the thread afterwards."""
     spans = Spans(TracerProvider())
-    work = Work(StepKey(uuid4(), 1, False), "order", "pay", "default", "{}", 1, 0)
+    work = Work(StepKey(uuid4(), 1, False), "order", Intent("step", "pay", "default"), 1, 0)
     assert current_traceparent() is None
     for _ in range(2):
         spans.started(work, time.time())

@@ -65,7 +65,7 @@ def undo_known_after_the_effect(patch: pytest.MonkeyPatch) -> None:
     """Only a step that is known to have succeeded has an undo."""
 
     def may_stand(row: StepRow) -> bool:
-        return not row.undo and bool(row.compensation) and row.state == StepState.SUCCEEDED
+        return not row.undo and bool(row.intent.compensation) and row.state == StepState.SUCCEEDED
 
     patch.setattr(plan, "may_stand", may_stand)
 

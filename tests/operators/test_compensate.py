@@ -47,7 +47,7 @@ def test_the_preview_is_what_then_happens(stage: Stage) -> None:
     assert stands(preview) == {5: "it has no compensation"}
     assert preview.verdict == "compensated"
     first = preview.undos[0].step
-    assert (first.compensation, first.args) == ("unship", '{"item":5}')
+    assert (first.intent.compensation, first.intent.args) == ("unship", '{"item":5}')
     assert first.result == f'"ship {saga}:6"'
     stage.ann.compensate(saga, reason="a mistake")
     stage.run()

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 from saga.storage import due, prune
 from saga.storage.connect import connect
@@ -59,7 +60,7 @@ def _landing() -> Landing:
         "running",
         settled=[Settled(1, False, "succeeded", 1, "running", "1", None, False, 1, 1e9)],
         asked=[
-            NewStep(2, False, "step", "b", "q", "ready", "{}", None, None, False, 1, None, 2.0),
+            NewStep(2, False, Intent("step", "b", "q"), "ready", 1, None, 2.0),
         ],
     )
 

@@ -6,7 +6,6 @@ import functools
 import inspect
 from asyncio import _get_running_loop as running_loop  # pyright: ignore[reportPrivateUsage]
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
@@ -23,6 +22,7 @@ from saga.core.declare.options import (
 )
 from saga.core.declare.retry import Retry, checked_retry
 from saga.core.declare.signatures import Parameters
+from saga.core.intent import Intent
 from saga.core.loop import asking
 from saga.core.loop.loop import JournalLoop
 from saga.errors import DefinitionError
@@ -56,8 +56,6 @@ class Compensation:
         self.timeout = checked_timeout(timeout, self.name)
         self.is_async = inspect.iscoroutinefunction(function)
         self.step = step
-        self.signature: tuple[Literal["step"], str] = ("step", self.name)
-        self.stored = self.name
         self._parameters = Parameters(function, self.name)
         self._first, self._others = self._names()
 
@@ -131,9 +129,8 @@ class StepDefinition(Generic[P, R]):
         self.place = place or place_of(function)
         self.is_async = inspect.iscoroutinefunction(function)
         self.parameters = Parameters(function, self.name, namespace)
-        self.undo: Compensation | None = None
         self.prober: Callable[..., Any] | None = None
-        self.signature = ("step", self.name)
+        self._attach(None)
         if on_unknown not in ("retry", "ask"):
             raise DefinitionError(f"{self.name}: on_unknown is 'retry' or 'ask'")
         functools.update_wrapper(self, function, updated=())
@@ -142,7 +139,9 @@ class StepDefinition(Generic[P, R]):
         """Inside a saga: ask for the step and wait. Elsewhere: just run the function."""
         loop = running_loop()
         if type(loop) is JournalLoop:
-            return asking.call(loop, self, self.parameters.encode(args, kwargs))
+            return asking.call(
+                loop, self._intent(self.parameters.encode(args, kwargs)), self.decode_result
+            )
         return self._call_outside(args, kwargs)
 
     async def _call_outside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
@@ -215,28 +214,30 @@ class StepDefinition(Generic[P, R]):
         """
 
         def attach(function: Any) -> Any:
-            self.undo = _compensation(function, self, options)
+            self._attach(_compensation(function, self, options))
             return function
 
         return attach if function is None else attach(function)
+
+    def _attach(self, undo: Compensation | None) -> None:
+        self.undo = undo
+        self._intent = functools.partial(
+            Intent,
+            "step",
+            self.name,
+            self.queue,
+            compensation=undo and undo.name,
+            undo_queue=undo and undo.queue,
+            pivot=self.pivot,
+            read_only=self.read_only,
+        )
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
 
 
-@dataclass(frozen=True, slots=True)
-class ChildUndo:
-    """The undo of a child saga: it undoes itself, by its own compensations."""
-
-    signature: tuple[Literal["child"], str]
-    queue: str
-    stored: None = None
-
-
 class SagaDefinition(Generic[P, R]):
     """A saga: started by a client, a child inside another saga, elsewhere a plain coroutine."""
-
-    pivot = False
 
     def __init__(
         self,
@@ -254,8 +255,7 @@ class SagaDefinition(Generic[P, R]):
         self.queue = checked_name(queue, "queue")
         self.place = place or place_of(function)
         self.parameters = Parameters(function, self.name, namespace)
-        self.signature: tuple[Literal["child"], str] = ("child", self.name)
-        self.undo = ChildUndo(self.signature, self.queue)
+        self._intent = functools.partial(Intent, "child", self.name, self.queue)
         if not inspect.iscoroutinefunction(function):
             raise DefinitionError(f"{self.name}: a saga is an `async def` function")
         if type(version) is not int or not 1 <= version < 2**31:
@@ -267,7 +267,8 @@ class SagaDefinition(Generic[P, R]):
         loop = running_loop()
         if type(loop) is JournalLoop:
             text = self.parameters.encode(args, kwargs)
-            return asking.call(loop, self, f'{{"version":{self.version},"input":{text}}}')
+            intent = self._intent(f'{{"version":{self.version},"input":{text}}}')
+            return asking.call(loop, intent, self.decode_result)
         return self.function(*args, **kwargs)
 
     def call(self, values: dict[str, Any]) -> Coroutine[Any, Any, R]:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from saga.core.intent import Intent
 from saga.core.loop.events import Event
 from saga.core.loop.loop import JournalLoop
 from saga.core.loop.scopes import note
 from saga.errors import InvalidInput, StepFailed
 
-if TYPE_CHECKING:
-    from saga.core.declare.definitions import SagaDefinition, StepDefinition
 
-
-async def call(
-    loop: JournalLoop,
-    definition: StepDefinition[..., Any] | SagaDefinition[..., Any],
-    args: str,
-) -> Any:
-    """Ask for a step or a child saga; its typed result, or StepFailed."""
+async def call(loop: JournalLoop, intent: Intent, decode: Callable[[str], Any]) -> Any:
+    """Ask for a step or a child saga; its result through `decode`, or StepFailed."""
     journal = loop.journal
-    undo = definition.undo
-    future = journal.ask(
-        definition.signature, args, None, definition.queue, None if undo is None else undo.stored
-    )
+    future = journal.ask(intent)
     position = journal.last
     started = None
-    if undo is not None or definition.pivot:
-        started = note(definition, position, args, journal.applied, future)
+    if intent.pivot or intent.has_undo:
+        started = note(intent, position, journal.applied, future)
     try:
         event = await future
     except asyncio.CancelledError:
@@ -39,10 +31,10 @@ async def call(
         raise
     if event.state == "succeeded":
         try:
-            return definition.decode_result(event.payload or "null")
+            return decode(event.payload or "null")
         except InvalidInput as exc:
             await journal.refuse(f"position {position}: {exc}")
-    raise failure(definition.name, position, event)
+    raise failure(intent.name, position, event)
 
 
 async def wait(loop: JournalLoop, position: int, future: asyncio.Future[Event]) -> Event:

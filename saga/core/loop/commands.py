@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from saga.core.loop.events import AskKind
+from saga.core.intent import Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +15,9 @@ class Ask:
     position: int
     """1, 2, 3, ... in the order of creation on the loop; of an undo, its forward step's."""
     undo: bool
-    kind: AskKind
-    name: str
-    """Of the step, signal, approval or child saga; "sleep" for a timer."""
-    queue: str | None
-    """A step's, an undo's or a child saga's queue."""
-    args: str
-    """JSON: the arguments by parameter name; an approval's details; a child's
-    `{"version", "input"}`; `{}` for a timer or a signal."""
+    intent: Intent
     due: float | None
     """Epoch seconds: when the timer fires, or the deadline of a signal or an approval."""
-    compensation: str | None
-    """The name of the step's compensation."""
     after: int
     """The number of the last event applied when this was asked; 0 at the start."""
 

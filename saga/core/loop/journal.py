@@ -8,19 +8,15 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from saga.core.intent import TIMER, Intent, Signature
 from saga.core.loop.commands import Ask, Command, Consume, Drop
 from saga.core.loop.divergence import Line, difference
-from saga.core.loop.events import AskKind, Event, Recorded
+from saga.core.loop.events import Event, Recorded
 from saga.core.states import SETTLED
 
 if TYPE_CHECKING:
     from saga.core.loop.callbacks import Alarm
     from saga.core.loop.loop import JournalLoop
-
-Signature = tuple[AskKind, str]
-"""The kind and name of what was asked: by these a replay is held against the history."""
-
-TIMER: Signature = ("timer", "sleep")
 
 
 class Journal:
@@ -85,41 +81,29 @@ class Journal:
         if over:
             self._over = self._over.union(over)
 
-    def ask(
-        self,
-        signature: Signature,
-        args: str,
-        due: float | None = None,
-        queue: str | None = None,
-        compensation: str | None = None,
-    ) -> asyncio.Future[Event]:
+    def ask(self, intent: Intent, due: float | None = None) -> asyncio.Future[Event]:
         """Ask for something at the next position, which `last` then tells."""
         future = self._future()
-        self._open(signature, future, args, due, queue, compensation)
+        self._open(intent, future, due)
         return future
 
-    def ask_undo(
-        self, position: int, signature: Signature, args: str, queue: str | None
-    ) -> asyncio.Future[Event]:
+    def ask_undo(self, position: int, intent: Intent) -> asyncio.Future[Event]:
         """Ask for the undo of the step or child at a position."""
         future = self._future()
-        self.undone[position] = signature
+        signature = self.undone[position] = intent.signature
         if self._is_fresh(-position, signature):
-            kind, name = signature
-            self._commands[-position] = Ask(
-                position, True, kind, name, queue, args, None, None, self.applied
-            )
+            self._commands[-position] = Ask(position, True, intent, None, self.applied)
         self.open[-position] = future
         return future
 
     def ask_timer(self, due: float, alarm: Alarm) -> int:
         """Ask for a timer; the position is needed to drop it."""
-        self._open(TIMER, alarm, "{}", due, None, None)
+        self._open(TIMER, alarm, due)
         return len(self.asked)
 
     def ask_signal(self, name: str, due: float | None) -> asyncio.Future[Event]:
         """Ask for the next signal of a name: one that came before, or the next that comes."""
-        future = self.ask(("signal", name), "{}", due)
+        future = self.ask(Intent("signal", name), due)
         position = len(self.asked)
         letters = self._mailbox.get(name) if self._mailbox else None
         if letters:
@@ -234,22 +218,14 @@ class Journal:
         return asyncio.Future(loop=self._loop)
 
     def _open(
-        self,
-        signature: Signature,
-        waiter: asyncio.Future[Event] | Alarm,
-        args: str,
-        due: float | None,
-        queue: str | None,
-        compensation: str | None,
+        self, intent: Intent, waiter: asyncio.Future[Event] | Alarm, due: float | None
     ) -> None:
+        signature = intent.signature
         self.asked.append(signature)
         position = len(self.asked)
         self.open[position] = waiter
         if not self._history or self._is_fresh(position, signature):
-            kind, name = signature
-            self._commands[position] = Ask(
-                position, False, kind, name, queue, args, due, compensation, self.applied
-            )
+            self._commands[position] = Ask(position, False, intent, due, self.applied)
 
     def _is_fresh(self, key: int, signature: Signature) -> bool:
         item = self._history.get(key)

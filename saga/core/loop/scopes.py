@@ -8,22 +8,19 @@ import json
 from asyncio import _get_running_loop as running_loop  # pyright: ignore[reportPrivateUsage]
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from saga.core.intent import Intent
 from saga.core.loop.events import Event
 from saga.core.loop.loop import JournalLoop
-
-if TYPE_CHECKING:
-    from saga.core.declare.definitions import SagaDefinition, StepDefinition
 
 
 @dataclass(slots=True)
 class Started:
     """A step that was asked for inside a scope."""
 
-    step: StepDefinition[..., Any] | SagaDefinition[..., Any]
+    intent: Intent
     position: int
-    args: str
     after: int
     """The last event before it was asked for."""
     future: asyncio.Future[Event] | None
@@ -88,7 +85,7 @@ class Scope:
         while left:
             wave = _last(left)
             left = [one for one in left if one not in wave]
-            undos = [_ask_undo(loop, one) for one, _ in wave]
+            undos = [loop.journal.ask_undo(one.position, one.intent.undone()) for one, _ in wave]
             cancelled |= await _all_done(undos)
         if cancelled:
             raise asyncio.CancelledError
@@ -117,17 +114,13 @@ def scope() -> Scope:
 
 
 def note(
-    step: StepDefinition[..., Any] | SagaDefinition[..., Any],
-    position: int,
-    args: str,
-    after: int,
-    future: asyncio.Future[Event],
+    intent: Intent, position: int, after: int, future: asyncio.Future[Event]
 ) -> Started | None:
     """Tell the innermost scope, if there is one, of a step that was asked for."""
     around = innermost.get()
     if around is None:
         return None
-    started = Started(step, position, args, after, future)
+    started = Started(intent, position, after, future)
     around.add(started)
     return started
 
@@ -135,12 +128,12 @@ def note(
 def _undoable(steps: list[Started]) -> list[tuple[Started, int]]:
     """What may have happened, has an undo and came after the last pivot; with its last event."""
     ended = [(one, one.event) for one in steps]
-    pivots = (event.number for one, event in ended if event and one.step.pivot and _ok(event))
+    pivots = (event.number for one, event in ended if event and one.intent.pivot and _ok(event))
     last_pivot = max(pivots, default=0)
     return [
         (one, event.number)
         for one, event in ended
-        if event and one.step.undo and one.after >= last_pivot and _may_have_happened(event)
+        if event and one.intent.has_undo and one.after >= last_pivot and _may_have_happened(event)
     ]
 
 
@@ -148,12 +141,6 @@ def _last(steps: list[tuple[Started, int]]) -> list[tuple[Started, int]]:
     """Those of which no other was started after they had ended."""
     latest = max(one.after for one, _ in steps)
     return [(one, until) for one, until in reversed(steps) if until > latest]
-
-
-def _ask_undo(loop: JournalLoop, one: Started) -> asyncio.Future[Event]:
-    undo = one.step.undo
-    assert undo is not None
-    return loop.journal.ask_undo(one.position, undo.signature, one.args, undo.queue)
 
 
 async def _settled(steps: list[Started]) -> bool:

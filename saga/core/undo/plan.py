@@ -47,7 +47,7 @@ def plan_undos(rows: Iterable[StepRow], cause: str, choice: Choice = EVERYTHING)
     """
     rows = list(rows)
     open_rows = [row for row in rows if is_open(row)]
-    recall = [row for row in open_rows if row.kind == "child"]
+    recall = [row for row in open_rows if row.intent.kind == "child"]
     drop = [row for row in open_rows if _can_be_dropped(row)]
     if drop:
         return UndoPlan(drop, recall)
@@ -94,7 +94,7 @@ def pivot_floor(rows: Iterable[StepRow]) -> int:
 
 def is_passed_pivot(row: StepRow) -> bool:
     """A pivot that succeeded: its saga only goes forward."""
-    return row.pivot and not row.undo and row.state == StepState.SUCCEEDED
+    return row.intent.pivot and not row.undo and row.state == StepState.SUCCEEDED
 
 
 def may_stand(row: StepRow) -> bool:
@@ -102,7 +102,7 @@ def may_stand(row: StepRow) -> bool:
 
     A child that failed has undone itself, unless something of it is in doubt.
     """
-    if row.undo or (row.compensation is None and row.kind != "child"):
+    if row.undo or not row.intent.has_undo:
         return False
     return row.state == StepState.SUCCEEDED or (
         row.in_doubt and row.state in (StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
@@ -123,7 +123,7 @@ def _can_be_dropped(row: StepRow) -> bool:
     """
     if row.state == StepState.BLOCKED:
         return not row.in_doubt
-    return row.kind != "child" and row.state != StepState.RUNNING
+    return row.intent.kind != "child" and row.state != StepState.RUNNING
 
 
 def _verdict(rows: list[StepRow], undos: dict[int, StepRow], cause: str) -> SagaStatus:

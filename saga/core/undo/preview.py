@@ -57,14 +57,14 @@ def preview_undos(rows: Sequence[StepRow], cause: str, choice: Choice = EVERYTHI
         wave += 1
         planned += [PlannedUndo(row, wave, row.position in running) for row in plan.ask]
         played += [
-            row._replace(undo=True, state=StepState.SUCCEEDED, compensation=None)
+            row._replace(undo=True, state=StepState.SUCCEEDED, intent=row.intent.undone())
             for row in plan.ask
         ]
 
 
 def _goes_on(row: StepRow) -> bool:
     """It cannot be dropped: it has begun."""
-    return row.kind == "child" or row.state == StepState.RUNNING
+    return row.intent.kind == "child" or row.state == StepState.RUNNING
 
 
 def _ended(row: StepRow) -> StepRow:
@@ -82,7 +82,7 @@ def _ended(row: StepRow) -> StepRow:
 
 def _why_not(row: StepRow, played: list[StepRow], choice: Choice) -> str:
     """Why an effect will stand; empty if it will not, or if there is none."""
-    if row.undo or row.kind not in ("step", "child") or row.read_only:
+    if row.undo or row.intent.kind not in ("step", "child") or row.intent.read_only:
         return ""
     undo = next((u for u in played if u.undo and u.position == row.position), None)
     if undo is not None:
@@ -90,11 +90,12 @@ def _why_not(row: StepRow, played: list[StepRow], choice: Choice) -> str:
     after = next(p for p in played if not p.undo and p.position == row.position)
     if after.state == StepState.BLOCKED:
         return "a person has to decide whether it happened: resolve it"
-    if not may_stand(after._replace(compensation=row.compensation or "?")):
+    undoable = row.intent._replace(compensation=row.intent.compensation or "?")
+    if not may_stand(after._replace(intent=undoable)):
         return ""
     reasons = (
         (is_passed_pivot(row), "it is a pivot: past it the saga only goes forward"),
-        (row.kind == "step" and row.compensation is None, "it has no compensation"),
+        (row.intent.kind == "step" and row.intent.compensation is None, "it has no compensation"),
         (row.after < pivot_floor(played), "it came before a pivot"),
         (row.position not in choice, "it is not among those chosen"),
     )

@@ -72,7 +72,7 @@ def pivot_under_way(rows: Sequence[StepRow]) -> StepRow | None:
 def _has_failed(row: StepRow) -> bool:
     return (
         not row.undo
-        and row.kind in ("step", "child")
+        and row.intent.kind in ("step", "child")
         and row.state == StepState.FAILED
         and row.event is not None
     )
@@ -80,11 +80,11 @@ def _has_failed(row: StepRow) -> bool:
 
 def _may_have_passed(row: StepRow) -> bool:
     """A pivot that was given up, and nobody knows whether it succeeded: neither way is safe."""
-    return row.pivot and row.in_doubt and _has_failed(row)
+    return row.intent.pivot and row.in_doubt and _has_failed(row)
 
 
 def _may_pass(row: StepRow) -> bool:
-    if not (row.pivot and is_open(row)):
+    if not (row.intent.pivot and is_open(row)):
         return False
     return row.in_doubt or row.state in (StepState.RUNNING, StepState.UNKNOWN)
 
@@ -98,6 +98,7 @@ def _explained(pivot: StepRow, error: dict[str, Any], position: int | None) -> s
     )
     passed = "past" if pivot.state == StepState.SUCCEEDED else "perhaps past"
     return (
-        f"{passed} its pivot {pivot.name} (step {pivot.position}) the saga only goes forward, and "
-        f"{cause}. It goes on when a worker's code can; or undo by hand what came after the pivot"
+        f"{passed} its pivot {pivot.intent.name} (step {pivot.position}) the saga only goes "
+        f"forward, and {cause}. It goes on when a worker's code can; or undo by hand what came "
+        "after the pivot"
     )

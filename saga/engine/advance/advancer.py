@@ -140,9 +140,7 @@ class Advancer:
                 Work(
                     row.key,
                     row.saga_name,
-                    row.name,
-                    row.queue,
-                    row.args,
+                    row.intent,
                     row.attempt,
                     row.fence,
                     row.in_doubt,

@@ -38,7 +38,7 @@ def after_landing(turn: Turn, store: Store, sink: Sink) -> None:
 
 
 def _set_off_children(turn: Turn, landing: Landing, store: Store, sink: Sink) -> None:
-    children = [asked for asked in landing.asked if asked.kind == "child"]
+    children = [asked for asked in landing.asked if asked.intent.kind == "child"]
     if children:
         start_children(turn.saga_id, [c for c in children if not c.undo], store, sink)
     undone = _children(turn, [asked.position for asked in children if asked.undo])
@@ -56,7 +56,9 @@ def drop(turn: Turn, store: Store, sink: Sink) -> None:
     rows = [row for row in store.load_steps([turn.saga_id])[turn.saga_id] if row.key in wanted]
     if turn.landing is None and turn.live is not None and turn.live.status in ENDED:
         rows = [row for row in rows if row.state != StepState.BLOCKED]
-    recalled = [row for row in rows if row.kind == "child" and row.state == StepState.WAITING]
+    recalled = [
+        row for row in rows if row.intent.kind == "child" and row.state == StepState.WAITING
+    ]
     if recalled:
         recall_children(_children(turn, [row.position for row in recalled]), store, sink)
     moves = [move for row in rows if row not in recalled for move in _cancelled(row)]

@@ -2,14 +2,13 @@
 
 from uuid import UUID
 
-from saga.core.rows import StepKey, StepRow
+from saga.core.loop.commands import Ask
+from saga.core.rows import StepRow
 from saga.core.undo.plan import plan_undos
 from saga.core.undo.reopening import pivot_hold
-from saga.engine.advance.dispatcher import CHILD_CHECK_IN, REISSUE_IN, Dispatcher
+from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live
-from saga.engine.advance.request import Request
 from saga.engine.advance.turn import Hold, Turn, park
-from saga.engine.attempt.work import Work
 from saga.storage.hot.rows import Landing, NewStep, Settled
 
 
@@ -35,65 +34,16 @@ class Backward:
         plan = plan_undos(turn.rows, cause, live.choice)
         turn.dropped = [(row.position, row.undo) for row in plan.drop]
         turn.recalled = [row.position for row in plan.recall]
-        slots = turn.slots()
+        slots, after = turn.slots(), landing.seen.events + landing.new_events
         for row in plan.ask:
-            turn.rows.append(self._ask_undo(turn, landing, row, slots))
+            undo = Ask(row.position, True, row.intent.undone(), None, after)
+            new = self._dispatcher.ask(turn, landing, undo, slots, row.result)
+            turn.rows.append(_row_of(turn.saga_id, new))
         if plan.verdict is not None:
             landing.status = plan.verdict
         if turn.dropped:
             landing.due_in = REISSUE_IN  # they may stay where they are, should we die now
         turn.landing = landing if landing.transitions or live.due else None
-
-    def _ask_undo(
-        self, turn: Turn, landing: Landing, row: StepRow, slots: list[Request]
-    ) -> StepRow:
-        if row.kind == "child":
-            return _ask_undo_of_child(turn, landing, row)
-        key = StepKey(turn.saga_id, row.position, True)
-        queue = row.undo_queue or row.queue or ""
-        name = row.compensation or ""
-        work = Work(
-            key,
-            turn.live.name if turn.live else "",
-            name,
-            queue,
-            row.args,
-            1,
-            landing.seen.fence,
-            in_doubt=False,
-            result=row.result,
-            traceparent=turn.live.traceparent if turn.live else None,
-        )
-        state, due_in = self._dispatcher.dispatch(turn, slots, work)
-        after = landing.seen.events + landing.new_events
-        landing.asked.append(
-            NewStep(
-                row.position,
-                True,
-                "step",
-                name,
-                queue,
-                state,
-                row.args,
-                None,
-                None,
-                False,
-                after,
-                None,
-                due_in,
-            )
-        )
-        turn.opened[row.position, True] = "step"
-        return row._replace(
-            undo=True,
-            name=name,
-            queue=queue,
-            state=state,
-            compensation=None,
-            event=None,
-            after=after,
-            attempt=1,
-        )
 
 
 def _is_held(turn: Turn, live: Live, landing: Landing) -> bool:
@@ -113,30 +63,6 @@ def _is_held(turn: Turn, live: Live, landing: Landing) -> bool:
         turn.hold = Hold(live.seen, hold.block)
         turn.goes_on = bool(hold.block)
     return True
-
-
-def _ask_undo_of_child(turn: Turn, landing: Landing, row: StepRow) -> StepRow:
-    """A child undoes itself; its parent waits for that."""
-    after = landing.seen.events + landing.new_events
-    landing.asked.append(
-        NewStep(
-            row.position,
-            True,
-            "child",
-            row.name,
-            row.queue,
-            "waiting",
-            row.args,
-            None,
-            None,
-            False,
-            after,
-            None,
-            CHILD_CHECK_IN,
-        )
-    )
-    turn.opened[row.position, True] = "child"
-    return row._replace(undo=True, state="waiting", event=None, after=after, attempt=0)
 
 
 def rows_after(rows: list[StepRow], landing: Landing) -> list[StepRow]:
@@ -164,23 +90,18 @@ def _settled(row: StepRow, end: Settled, events: int) -> StepRow:
     )
 
 
-def _row_of(saga_id: UUID, asked: NewStep) -> StepRow:
+def _row_of(saga_id: UUID, new: NewStep) -> StepRow:
+    attempt = 1 if new.state == "running" else 0
     return StepRow(
         saga_id,
-        asked.position,
-        asked.undo,
-        asked.kind,
-        asked.name,
-        asked.queue,
-        asked.state,
-        asked.args,
-        None,
-        None,
-        asked.compensation,
-        asked.undo_queue,
-        asked.pivot,
-        False,
-        asked.after,
-        None,
-        0,
+        new.position,
+        new.undo,
+        new.intent,
+        new.state,
+        result=None,
+        error=None,
+        in_doubt=False,
+        after=new.after,
+        event=None,
+        attempt=attempt,
     )

@@ -22,18 +22,19 @@ from saga.wakeups.message import ADVANCE, Sink, WakeUp
 def start_children(parent: UUID, asked: Sequence[NewStep], store: Store, sink: Sink) -> None:
     """Starts what is not started yet, and wakes it."""
     for ask in asked:
-        args = json.loads(ask.args)
+        args = json.loads(ask.intent.args)
+        queue = ask.intent.queue or "sagas"
         started = store.start_child(
             child_id(parent, ask.position),
-            ask.name,
+            ask.intent.name,
             args["version"],
-            ask.queue or "sagas",
+            queue,
             json.dumps(args["input"], separators=(",", ":")),
             parent,
             ask.position,
         )
         if started:
-            sink.publish([WakeUp(ask.queue or "sagas", ADVANCE, child_id(parent, ask.position))])
+            sink.publish([WakeUp(queue, ADVANCE, child_id(parent, ask.position))])
 
 
 def recall_children(

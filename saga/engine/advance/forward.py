@@ -6,14 +6,11 @@ from typing import Any, cast
 from saga.core.loop.commands import Ask, Consume, Drop
 from saga.core.loop.events import Event
 from saga.core.replay import Decision, Failed, Finished, Run
-from saga.core.rows import StepKey
-from saga.engine.advance.dispatcher import CHILD_CHECK_IN, REISSUE_IN, Dispatcher
+from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live, events_of, recorded_of
-from saga.engine.advance.request import Request
 from saga.engine.advance.turn import Turn
-from saga.engine.attempt.catalog import Catalog, Intent
-from saga.engine.attempt.work import Work
-from saga.storage.hot.rows import Landing, NewStep, Settled
+from saga.engine.attempt.catalog import Catalog
+from saga.storage.hot.rows import Landing, Settled
 
 
 class Forward:
@@ -68,35 +65,13 @@ class Forward:
         for command in decision.commands:
             match command:
                 case Ask():
-                    self._ask(turn, landing, command, slots)
+                    # A scope's undo needs its step's result, which a claim brings along.
+                    self._dispatcher.ask(turn, landing, command, [] if command.undo else slots)
                 case Drop():
                     self._drop(turn, live, landing, (command.position, command.undo))
                 case Consume():
                     self._close_wait(turn, landing, (command.position, False), "succeeded")
                     landing.consumed.append((command.position, command.event))
-
-    def _ask(self, turn: Turn, landing: Landing, ask: Ask, slots: list[Request]) -> None:
-        turn.opened[ask.position, ask.undo] = ask.kind
-        if ask.kind != "step":
-            due_in = CHILD_CHECK_IN if ask.kind == "child" else None
-            landing.asked.append(_new_step(ask, "waiting", due_in))
-            return
-        key = StepKey(turn.saga_id, ask.position, ask.undo)
-        live = turn.live
-        work = Work(
-            key,
-            live.name if live else "",
-            ask.name,
-            ask.queue or "",
-            ask.args,
-            1,
-            landing.seen.fence,
-            traceparent=live.traceparent if live else None,
-        )
-        # A scope's undo needs its step's result, which a claim brings along.
-        state, due_in = self._dispatcher.dispatch(turn, [] if ask.undo else slots, work)
-        intent = Intent() if ask.undo else self._catalog.intent(ask.name)
-        landing.asked.append(_new_step(ask, state, due_in, intent))
 
     def _drop(self, turn: Turn, live: Live, landing: Landing, key: tuple[int, bool]) -> None:
         kind = live.open.get(key)
@@ -154,25 +129,3 @@ def _verdict(turn: Turn, landing: Landing, decision: Decision) -> None:
             turn.needs_rows = True
         case _:
             pass
-
-
-_NO_INTENT = Intent()
-
-
-def _new_step(ask: Ask, state: str, due_in: float | None, intent: Intent = _NO_INTENT) -> NewStep:
-    return NewStep(
-        ask.position,
-        ask.undo,
-        ask.kind,
-        ask.name,
-        ask.queue,
-        state,
-        ask.args,
-        ask.compensation,
-        intent.undo_queue,
-        intent.pivot,
-        ask.after,
-        ask.due,
-        due_in,
-        intent.read_only,
-    )

@@ -41,19 +41,19 @@ class Attempts:
             work.attempt,
             work.idempotency_key,
             work.saga_name,
-            work.name,
+            work.intent.name,
             connection,
         )
         with context.running(ctx):
             if work.key.undo:
-                return self._undo(self._catalog.undo(work.name), work)
-            return self._step(self._catalog.step(work.name), work)
+                return self._undo(self._catalog.undo(work.intent.name), work)
+            return self._step(self._catalog.step(work.intent.name), work)
 
     # -- forward
 
     def _step(self, step: StepDefinition[..., Any], work: Work) -> Outcome:
         try:
-            values = step.decode_args(work.args)
+            values = step.decode_args(work.intent.args)
         except Exception as error:  # a validator of the user's may raise anything
             return _failed(error, in_doubt=work.in_doubt)
         leaves_no_trace = _leaves_no_trace(step)
@@ -116,7 +116,7 @@ class Attempts:
                 if isinstance(found, Outcome):
                     return found
                 result = found
-            values = undo.arguments(result, work.args)
+            values = undo.arguments(result, work.intent.args)
         except Exception as error:
             return Outcome("blocked", error=_described(error), reason="its arguments do not fit")
         failpoint("P6U")
@@ -144,7 +144,7 @@ class Attempts:
         )
         try:
             with context.running(forward):
-                found = self._run(step.call_probe, step.decode_args(work.args), step.timeout)
+                found = self._run(step.call_probe, step.decode_args(work.intent.args), step.timeout)
                 result = None if found is None else step.encode_result(found)
         except _RAISED as error:
             return _ended_badly(error, undo.retry, work, work.in_doubt, harmless=True)
@@ -173,7 +173,7 @@ class Attempts:
 
     def rolled_back(self, work: Work, error: BaseException, always_retried: bool) -> Outcome:
         """The outcome of a transactional attempt whose transaction ended with `error`."""
-        retry = self._catalog.step(work.name).retry
+        retry = self._catalog.step(work.intent.name).retry
         if always_retried:
             retry = replace(retry, retry_on=(Exception,), give_up_on=())
         return _ended_badly(error, retry, work, in_doubt=False, harmless=True)
@@ -185,7 +185,7 @@ def _ended_badly(
     """Retry, give up, or unknown. A failed undo is never the end of it: it is blocked."""
     verdict = retry.classify(error)
     doubt = in_doubt or (verdict == "unknown" and not harmless)
-    log.info("%s %s attempt %d: %s", work.name, work.key, work.attempt, type(error).__name__)
+    log.info("%s %s attempt %d: %s", work.intent.name, work.key, work.attempt, type(error).__name__)
     text = _described(error, doubt)
     pause = retry.pause(error, work.tries, random.random())
     if verdict != "fail" and work.tries < retry.max_attempts:

@@ -1,20 +1,10 @@
 """What this process can run, looked up by the names that stand in the database."""
 
-from typing import NamedTuple
-
 from saga.core.declare.definitions import Compensation, SagaDefinition, StepDefinition
 from saga.core.declare.registry import Registry
 from saga.errors import DefinitionError, UnknownStep
 
 _GRACE = 1.0  # seconds a worker has to report its own timeout before the sweeper does
-
-
-class Intent(NamedTuple):
-    """What later decisions must know of a step without its code."""
-
-    undo_queue: str | None = None
-    pivot: bool = False
-    read_only: bool = False
 
 
 class Catalog:
@@ -67,8 +57,3 @@ class Catalog:
         """Seconds after which the sweeper takes an attempt for lost; None without a timeout."""
         timeout = self.undo(name).timeout if undo else self.step(name).timeout
         return None if timeout is None else timeout.total_seconds() + _GRACE
-
-    def intent(self, name: str) -> Intent:
-        """What is persisted with a step's intent."""
-        step = self.step(name)
-        return Intent(step.undo.queue if step.undo else None, step.pivot, step.read_only)

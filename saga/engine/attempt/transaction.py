@@ -65,7 +65,7 @@ class Transactions:
 
     def _after_error(self, work: Work, error: psycopg.Error) -> Outcome | None:
         """An exception does not tell whether COMMIT succeeded; the row does."""
-        log.warning("transactional %s: %s", work.name, type(error).__name__)
+        log.warning("transactional %s: %s", work.intent.name, type(error).__name__)
         while True:
             try:
                 with self._connection() as connection:

@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from saga.core.context import idempotency_key
+from saga.core.intent import Intent
 from saga.core.rows import StepKey
 
 FinalState = Literal["succeeded", "failed"]
@@ -18,9 +19,7 @@ class Work:
 
     key: StepKey
     saga_name: str
-    name: str
-    queue: str
-    args: str
+    intent: Intent
     attempt: int
     fence: int  # the saga's when the lease was granted: a higher one may have taken it away
     in_doubt: bool = False

@@ -195,7 +195,10 @@ class WorkerProcess:
             self.conductor.record(work, outcome)
         except psycopg.DataError as error:
             log.warning(
-                "the outcome of %s %s cannot be stored: %s", work.name, work.key, error.sqlstate
+                "the outcome of %s %s cannot be stored: %s",
+                work.intent.name,
+                work.key,
+                error.sqlstate,
             )
             refused = Outcome(
                 "blocked" if work.key.undo else "failed",
@@ -206,7 +209,7 @@ class WorkerProcess:
         return self.conductor.advance(work.key.saga_id, may_go_on)
 
     def _is_transactional(self, work: Work) -> bool:
-        return not work.key.undo and self.catalog.step(work.name).transactional
+        return not work.key.undo and self.catalog.step(work.intent.name).transactional
 
     # -- housekeeping
 

@@ -88,7 +88,7 @@ def _plan(found: Preview) -> Plan:
     return Plan(
         undos=[_planned(p.step, p.wave, p.provisional) for p in found.undos],
         stands=[
-            StandingStep(position=row.position, step=row.name, state=row.state, why=why)
+            StandingStep(position=row.position, step=row.intent.name, state=row.state, why=why)
             for row, why in found.stands
         ],
         status=found.verdict,
@@ -100,11 +100,11 @@ def _planned(row: StepRow, wave: int, provisional: bool) -> PlannedStep:
     return PlannedStep(
         wave=wave,
         position=row.position,
-        step=row.name,
-        undo=row.compensation,
-        queue=row.undo_queue,
+        step=row.intent.name,
+        undo=row.intent.compensation,
+        queue=row.intent.undo_queue,
         state=row.state,
         provisional=provisional,
-        args=parse(row.args),
+        args=parse(row.intent.args),
         result=parse(row.result) if row.result else None,
     )

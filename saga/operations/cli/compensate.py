@@ -78,17 +78,18 @@ def _shown(saga_id: UUID, preview: Preview) -> dict[str, Any]:
             {
                 "wave": undo.wave,
                 "position": undo.step.position,
-                "step": undo.step.name,
-                "compensation": undo.step.compensation,
-                "queue": undo.step.undo_queue or undo.step.queue,
+                "step": undo.step.intent.name,
+                "compensation": undo.step.intent.compensation,
+                "queue": undo.step.intent.undo_queue or undo.step.intent.queue,
                 "result": _parsed(undo.step.result),
-                "args": _parsed(undo.step.args),
+                "args": _parsed(undo.step.intent.args),
                 "provisional": undo.provisional,
             }
             for undo in preview.undos
         ],
         "stands": [
-            {"position": row.position, "step": row.name, "why": why} for row, why in preview.stands
+            {"position": row.position, "step": row.intent.name, "why": why}
+            for row, why in preview.stands
         ],
     }
 
@@ -116,10 +117,10 @@ def _render_one(screen: Console, saga_id: UUID, preview: Preview) -> None:
             [
                 str(undo.wave),
                 str(undo.step.position),
-                safe(undo.step.name),
-                safe(undo.step.compensation or "(a child saga undoes itself)"),
+                safe(undo.step.intent.name),
+                safe(undo.step.intent.compensation or "(a child saga undoes itself)"),
                 compact(_parsed(undo.step.result), 60),
-                compact(_parsed(undo.step.args), 60),
+                compact(_parsed(undo.step.intent.args), 60),
                 "still runs: unless it turns out to have had no effect" if undo.provisional else "",
             ]
             for undo in preview.undos
@@ -127,7 +128,7 @@ def _render_one(screen: Console, saga_id: UUID, preview: Preview) -> None:
         titles = ["WAVE", "#", "STEP", "UNDO", "ITS RESULT", "ARGUMENTS", ""]
         show_table(screen, titles, rows, right="WAVE #")
     for row, why in preview.stands:
-        what = f"step {row.position} {row.name} stays as it is: {why}"
+        what = f"step {row.position} {row.intent.name} stays as it is: {why}"
         screen.print(safe(what), markup=False)
     ending = f"it ends {preview.verdict}."
     screen.print(f"If every undo succeeds {ending}" if preview.undos else f"So {ending}")

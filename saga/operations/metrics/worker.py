@@ -50,8 +50,8 @@ class StepMetrics(Watcher):
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
         """Also counts what another worker may have to try again."""
         undo = str(work.key.undo).lower()
-        self._attempts.labels(work.name, undo, outcome.state).inc()
-        self._seconds.labels(work.name, undo).observe(seconds)
+        self._attempts.labels(work.intent.name, undo, outcome.state).inc()
+        self._seconds.labels(work.intent.name, undo).observe(seconds)
 
     def saga_ended(self, saga: Ended) -> None:
         """An end after a retry, or an undo by hand, counts again."""

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from saga.storage.hot.rows import Landing, NewStep, Settled
+from saga.storage.hot.columns import Columns
+from saga.storage.hot.rows import Landing
+from saga.storage.hot.statements import ASKED, SETTLED_STEP
 
 
 def batch_of(landings: Sequence[Landing]) -> str:
@@ -18,8 +20,8 @@ def batch_of(landings: Sequence[Landing]) -> str:
     for landing in landings:
         owner = str(landing.saga_id)
         rows["landings"].append(_landing(owner, landing))
-        rows["settled"] += [_settled(owner, settled) for settled in landing.settled]
-        rows["asked"] += [_asked(owner, asked) for asked in landing.asked]
+        rows["settled"] += _objects(owner, SETTLED_STEP, landing.settled)
+        rows["asked"] += _objects(owner, ASKED, landing.asked)
         rows["notes"] += _notes(owner, landing)
     return json.dumps(rows, separators=(",", ":"))
 
@@ -42,38 +44,9 @@ def _landing(owner: str, landing: Landing) -> dict[str, Any]:
     }
 
 
-def _settled(owner: str, settled: Settled) -> dict[str, Any]:
-    return {
-        "id": owner,
-        "position": settled.position,
-        "undo": settled.undo,
-        "state": settled.state,
-        "result": settled.result,
-        "error": settled.error,
-        "in_doubt": settled.in_doubt,
-        "event": settled.event,
-        "at": settled.at,
-    }
-
-
-def _asked(owner: str, asked: NewStep) -> dict[str, Any]:
-    return {
-        "id": owner,
-        "position": asked.position,
-        "undo": asked.undo,
-        "kind": asked.kind,
-        "name": asked.name,
-        "queue": asked.queue,
-        "state": asked.state,
-        "args": asked.args,
-        "compensation": asked.compensation,
-        "undo_queue": asked.undo_queue,
-        "pivot": asked.pivot,
-        "read_only": asked.read_only,
-        "after": asked.after,
-        "due": asked.due,
-        "due_in": asked.due_in,
-    }
+def _objects(owner: str, columns: Columns, rows: Iterable[object]) -> list[dict[str, Any]]:
+    names = ["id", *columns.names]
+    return [dict(zip(names, (owner, *columns.values(row)), strict=True)) for row in rows]
 
 
 def _notes(owner: str, landing: Landing) -> Iterable[dict[str, Any]]:

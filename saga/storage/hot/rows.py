@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from saga.core.intent import Intent
 from saga.core.loop.events import AskKind, Outcome
 from saga.core.rows import StepKey
 
@@ -36,25 +37,18 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class NewStep:
-    """A step to be written with its intent, before anything is dispatched.
+    """A step to be written before anything is dispatched.
 
     `due` is absolute (database clock, epoch seconds), `due_in` in seconds from the landing.
     """
 
     position: int
     undo: bool
-    kind: str
-    name: str
-    queue: str | None
+    intent: Intent
     state: str
-    args: str
-    compensation: str | None
-    undo_queue: str | None
-    pivot: bool
     after: int
     due: float | None
     due_in: float | None
-    read_only: bool = False
 
 
 @dataclass(slots=True)
@@ -126,10 +120,8 @@ class Claimed(NamedTuple):
     saga_id: UUID
     position: int
     undo: bool
-    name: str
-    queue: str
+    intent: Intent
     attempt: int
-    args: str
     in_doubt: bool
     saga_name: str
     events: int

@@ -9,10 +9,23 @@ They share four rules:
 * history is numbered from the locked row's `seq`, which keeps it dense;
 * a worker that was taken for dead is granted nothing, whether it knows or not. Who is taken for dead in the
   moment of a grant is found by the sweeper with the step in its name.
+
+What has a class has its columns from there.
 """
 
+from saga.core.intent import Intent
+from saga.core.rows import StepRow
+from saga.storage.hot.columns import Columns
+from saga.storage.hot.rows import Move, NewStep, Settled
+
+ASKED = Columns(NewStep)
+INTENT = Columns(Intent)
+MOVED = Columns(Move)
+SETTLED_STEP = Columns(Settled, "attempt", "before", "reason")
+STEP = Columns(StepRow)
+
 # The batch comes as one JSON text, which costs the client half of what forty arrays do.
-LAND = """
+LAND = f"""
 WITH landing AS (
   SELECT * FROM json_to_recordset(%(batch)s::json -> 'landings') AS t(
     id uuid, seen_events int, seen_applied int, seen_fence int, new_events int, transitions int, status text,
@@ -48,22 +61,17 @@ WITH landing AS (
      SET state = o.state, result = o.result::json, error = o.error::json, in_doubt = o.in_doubt,
          event = h.events + o.event, settled_at = to_timestamp(o.at), worker_id = NULL, due_at = NULL,
          note = NULL
-    FROM json_to_recordset(%(batch)s::json -> 'settled') AS o(
-      id uuid, position int, undo bool, state text, result text, error text, in_doubt bool, event int, at float8)
+    FROM json_to_recordset(%(batch)s::json -> 'settled') AS o(id uuid, {SETTLED_STEP.typed})
     JOIN held h ON h.id = o.id
    WHERE t.saga_id = o.id AND t.position = o.position AND t.undo = o.undo
 ), asked AS (
-  INSERT INTO saga.step (saga_id, position, undo, kind, name, queue, state, attempt, worker_id, args,
-                         compensation, undo_queue, pivot, read_only, after, due_at, deadline,
-                         started_at)
-  SELECT a.id, a.position, a.undo, a.kind, a.name, a.queue, a.state,
-         (a.state = 'running')::int, CASE WHEN a.state = 'running' THEN %(worker)s::bigint END, a.args::json,
-         a.compensation, a.undo_queue, a.pivot, a.read_only, a.after,
+  INSERT INTO saga.step (saga_id, position, undo, {INTENT.listed}, state, attempt, worker_id, after, due_at,
+                         deadline, started_at)
+  SELECT a.id, a.position, a.undo, {INTENT.written("a")}, a.state,
+         (a.state = 'running')::int, CASE WHEN a.state = 'running' THEN %(worker)s::bigint END, a.after,
          coalesce(to_timestamp(a.due), now() + make_interval(secs => a.due_in)), to_timestamp(a.due),
          CASE WHEN a.state = 'running' THEN now() END
-    FROM json_to_recordset(%(batch)s::json -> 'asked') AS a(
-      id uuid, position int, undo bool, kind text, name text, queue text, state text, args text,
-      compensation text, undo_queue text, pivot bool, read_only bool, after int, due float8, due_in float8)
+    FROM json_to_recordset(%(batch)s::json -> 'asked') AS a(id uuid, {ASKED.typed})
     JOIN held h ON h.id = a.id
 ), noted AS (
   INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason)
@@ -79,37 +87,31 @@ SELECT id, awaited FROM held
 # `attempt` null: whoever holds it. What is not in the answer was busy (locked) or has moved on.
 # A step keeps its number in the journal: an undo that runs again is no second event.
 # What its worker calls unknown is due after a pause, and nobody sends its wake-up before: `wakes` is -1.
-RECORD = """
+RECORD = f"""
 WITH asked AS (
-  SELECT * FROM unnest(
-    %(id)s::uuid[], %(position)s::int[], %(undo)s::bool[], %(before)s::text[], %(attempt)s::int[],
-    %(after)s::text[], %(result)s::text[], %(error)s::text[], %(in_doubt)s::bool[], %(is_event)s::bool[],
-    %(at)s::float8[], %(due_in)s::float8[], %(fences)s::bool[], %(worker_id)s::bigint[], %(actor)s::text[],
-    %(reason)s::text[], %(note)s::text[]
-  ) AS t(id, position, undo, before, attempt, after, result, error, in_doubt, is_event, at, due_in, fences,
-         worker_id, actor, reason, note)
+  SELECT * FROM unnest({MOVED.arrays}) AS t({MOVED.listed})
 ), held AS (
   SELECT a.*, s.seq, s.events, t.attempt AS token, t.event AS had, a.is_event AND t.event IS NULL AS is_new
     FROM asked a
-    JOIN saga.saga s ON s.id = a.id
-    JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
+    JOIN saga.saga s ON s.id = a.saga_id
+    JOIN saga.step t ON t.saga_id = a.saga_id AND t.position = a.position AND t.undo = a.undo
    WHERE t.state = a.before AND (a.attempt IS NULL OR t.attempt = a.attempt)
    ORDER BY s.id, t.position, t.undo FOR UPDATE OF s, t
 ), numbered AS (
   SELECT h.*,
          row_number() OVER w AS number,
          sum(h.is_new::int) OVER (w ROWS UNBOUNDED PRECEDING) AS event
-    FROM held h WINDOW w AS (PARTITION BY h.id ORDER BY h.position, h.undo)
+    FROM held h WINDOW w AS (PARTITION BY h.saga_id ORDER BY h.position, h.undo)
 ), moved AS (
   UPDATE saga.saga s
      SET seq = s.seq + n.transitions, events = s.events + n.events, fence = s.fence + n.fences,
          due_at = CASE WHEN n.events + n.fences > 0 AND s.status IN ('running', 'parked', 'compensating')
                        THEN now() + make_interval(secs => %(apply_within)s) ELSE s.due_at END,
          updated_at = now()
-    FROM (SELECT id, count(*)::int AS transitions, sum(is_new::int)::int AS events,
+    FROM (SELECT saga_id, count(*)::int AS transitions, sum(is_new::int)::int AS events,
                  sum((fences OR (is_event AND NOT is_new))::int)::int AS fences
-            FROM numbered GROUP BY id) n
-   WHERE s.id = n.id
+            FROM numbered GROUP BY saga_id) n
+   WHERE s.id = n.saga_id
 ), stepped AS (
   UPDATE saga.step t
      SET state = n.after,
@@ -124,22 +126,22 @@ WITH asked AS (
          settled_at = CASE WHEN n.after IN ('succeeded', 'failed', 'cancelled', 'skipped')
                            THEN coalesce(to_timestamp(n.at), now()) END
     FROM numbered n
-   WHERE t.saga_id = n.id AND t.position = n.position AND t.undo = n.undo
+   WHERE t.saga_id = n.saga_id AND t.position = n.position AND t.undo = n.undo
 ), noted AS (
   INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, actor, reason)
-  SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, n.after, n.token, n.worker_id, n.actor, n.reason
+  SELECT n.saga_id, n.seq + n.number, n.position, n.undo, n.before, n.after, n.token, n.worker_id, n.actor, n.reason
     FROM numbered n
 )
-SELECT id, position, undo, CASE WHEN is_new THEN events + event END AS event FROM numbered
+SELECT saga_id, position, undo, CASE WHEN is_new THEN events + event END AS event FROM numbered
 """
 
-CLAIM = """
+CLAIM = f"""
 WITH asked AS (
   SELECT * FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[], %(due_in)s::float8[])
     AS t(id, position, undo, due_in)
 ), held AS (
   SELECT a.*, s.seq, s.events, s.applied, s.fence, s.name AS saga_name, t.state AS before,
-         t.attempt + 1 AS token, t.name, t.queue, t.args::text, t.in_doubt, t.forgiven, s.traceparent
+         t.attempt + 1 AS token, {INTENT.read("t")}, t.in_doubt, t.forgiven, s.traceparent
     FROM asked a
     JOIN saga.saga s ON s.id = a.id
     JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
@@ -164,7 +166,7 @@ WITH asked AS (
   SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, 'running', n.token, %(worker)s::bigint
     FROM numbered n
 )
-SELECT n.id, n.position, n.undo, n.name, n.queue, n.token, n.args, n.in_doubt, n.saga_name,
+SELECT n.id, n.position, n.undo, {INTENT.of("n")}, n.token, n.in_doubt, n.saga_name,
        n.events, n.applied, n.fence, n.forgiven,
        CASE WHEN n.undo THEN (SELECT f.result::text FROM saga.step f
                                WHERE f.saga_id = n.id AND f.position = n.position AND NOT f.undo) END,
@@ -191,11 +193,8 @@ SELECT s.id, s.name, s.version, s.queue, s.status, s.input::text, s.events, s.ap
 """
 
 # All steps of a saga with what their undoing needs.
-LOAD_STEPS = """
-SELECT t.saga_id, t.position, t.undo, t.kind, t.name, t.queue, t.state, t.args::text, t.result::text,
-       t.error::text, t.compensation, t.undo_queue, t.pivot, t.in_doubt, t.after, t.event, t.attempt,
-       t.read_only
-  FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) ORDER BY t.saga_id, t.position, t.undo
+LOAD_STEPS = f"""
+SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) ORDER BY t.saga_id, t.position, t.undo
 """
 
 # What steps returned, read anew: a late result may have come while an undo waited to be claimed.

@@ -1,11 +1,12 @@
 """The hot statements as methods: rows in, rows out, one round trip each."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 
+from saga.core.intent import Intent
 from saga.core.rows import StepKey, StepRow
 from saga.core.undo.plan import Choice
 from saga.storage.hot import statements
@@ -19,6 +20,10 @@ from saga.storage.hot.rows import (
     Move,
     Seen,
 )
+
+T = TypeVar("T")
+
+_REST = 3 + len(Intent._fields)
 
 
 class Store:
@@ -47,31 +52,7 @@ class Store:
 
     def record(self, moves: Sequence[Move], apply_within: float = 2.0) -> dict[StepKey, int | None]:
         """Moves steps without a decision. Returns those that moved, with their journal number."""
-        parameters = _columns(
-            [
-                (
-                    *m.key,
-                    m.before,
-                    m.attempt,
-                    m.after,
-                    m.result,
-                    m.error,
-                    m.in_doubt,
-                    m.is_event,
-                    m.at,
-                    m.due_in,
-                    m.fences,
-                    m.worker_id,
-                    m.actor,
-                    m.reason,
-                    m.note,
-                )
-                for m in moves
-            ],
-            "id position undo before attempt after result error in_doubt is_event at due_in fences "
-            "worker_id actor reason note",
-        )
-        parameters["apply_within"] = apply_within
+        parameters = {**statements.MOVED.parameters(moves), "apply_within": apply_within}
         rows = self.connection.execute(statements.RECORD, parameters).fetchall()
         return {StepKey(*row[:3]): row[3] for row in rows}
 
@@ -87,7 +68,8 @@ class Store:
         """
         parameters = _columns([(*key, limit) for key, limit in wanted], "id position undo due_in")
         parameters["worker"] = worker_id
-        return [Claimed(*row) for row in self.connection.execute(statements.CLAIM, parameters)]
+        rows = self.connection.execute(statements.CLAIM, parameters)
+        return [_with_intent(Claimed, row) for row in rows]
 
     def load(self, wanted: Iterable[tuple[UUID, int, int]]) -> list[Loaded]:
         """Sagas beyond the (last event, last position) of the caller; (id, -1, -1): all."""
@@ -98,7 +80,7 @@ class Store:
         """All steps of these sagas, with what undoing them needs, in order of position."""
         found: dict[UUID, list[StepRow]] = {saga_id: [] for saga_id in saga_ids}
         for row in self.connection.execute(statements.LOAD_STEPS, {"id": list(saga_ids)}):
-            found[row[0]].append(StepRow(*row))
+            found[row[0]].append(_with_intent(StepRow, row))
         return found
 
     def results(self, keys: Sequence[StepKey]) -> dict[tuple[UUID, int], str | None]:
@@ -209,6 +191,11 @@ def each(record: Callable[[Sequence[Move]], Landed], moves: Sequence[Move]) -> L
     for move in moves:
         landed |= each(record, [move])
     return landed
+
+
+def _with_intent(of: Callable[..., T], row: tuple[Any, ...]) -> T:
+    """A row of a step: its key, its intent, the rest."""
+    return of(*row[:3], Intent(*row[3:_REST]), *row[_REST:])
 
 
 def _loaded(row: tuple[Any, ...]) -> Loaded:

@@ -22,8 +22,8 @@ class Held(NamedTuple):
 
 
 _COLUMNS = "id, name, queue, status, undo_cause, error::text, parent_id"
-_HOLD = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s FOR UPDATE"  # noqa: S608 - constants
-_LOOK = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s"  # noqa: S608 - constants
+_HOLD = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s FOR UPDATE"
+_LOOK = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s"
 
 # Sagas are locked in the order of their ids, whatever their kinship.
 _HOLD_FAMILY = f"""
@@ -33,7 +33,7 @@ WITH RECURSIVE kin AS (
   SELECT s.id FROM kin k JOIN saga.saga s ON s.parent_id = k.id
 )
 SELECT {_COLUMNS} FROM saga.saga WHERE id IN (SELECT id FROM kin) ORDER BY id FOR UPDATE
-"""  # noqa: S608 - constants
+"""
 
 _TURN_ROUND = """
 WITH held AS (
