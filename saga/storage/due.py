@@ -96,19 +96,22 @@ UPDATE saga.saga
  WHERE id IN (SELECT id FROM saga.saga WHERE id = ANY(%(id)s::uuid[]) AND due_at <= now()
               ORDER BY id FOR UPDATE SKIP LOCKED)
 """
-# Below zero: not sent yet, whatever the number of messages that wait in the broker by then.
+# Below zero: not sent yet, whatever the number of messages that wait in the broker by then. What a worker calls
+# unknown keeps its pause. Oldest first: their messages were the first to be taken.
 _EXPEDITE_STEPS: LiteralString = f"""
 UPDATE saga.step t SET due_at = now(), wakes = -1
   FROM (SELECT saga_id, position, undo FROM saga.step
-         WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN ('ready', 'unknown')
-           FOR UPDATE SKIP LOCKED) k
+         WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN ('ready', 'unknown') AND wakes >= 0
+           AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s))
+         ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) k
  WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
 """
 _EXPEDITE_SAGAS: LiteralString = f"""
 UPDATE saga.saga SET due_at = now(), wakes = -1
  WHERE id IN (SELECT id FROM saga.saga
-               WHERE due_at > now() AND due_at < now() + {HORIZON}
-               ORDER BY id FOR UPDATE SKIP LOCKED)
+               WHERE due_at > now() AND due_at < now() + {HORIZON} AND status <> 'parked' AND wakes >= 0
+                 AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s))
+               ORDER BY created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -158,7 +161,12 @@ def postpone_sagas(connection: psycopg.Connection, ids: list[UUID]) -> None:
     connection.execute(_POSTPONE_SAGAS, {"id": ids})
 
 
-def expedite(connection: psycopg.Connection) -> None:
-    """The broker has lost everything: what waits for a wake-up is due at once."""
-    connection.execute(_EXPEDITE_STEPS)
-    connection.execute(_EXPEDITE_SAGAS)
+def expedite(
+    connection: psycopg.Connection, queues: Sequence[str] | None = None, most: int | None = None
+) -> None:
+    """Wake-ups were lost: what waits for one, of these queues or of all, is due at once. Up to so
+    many steps and sagas each.
+    """
+    parameters = {"queues": None if queues is None else list(queues), "most": most}
+    connection.execute(_EXPEDITE_STEPS, parameters)
+    connection.execute(_EXPEDITE_SAGAS, parameters)

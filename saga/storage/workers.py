@@ -22,6 +22,7 @@ RETURNING extract(epoch FROM clock_timestamp())::float8
 """
 _END = """
 UPDATE saga.worker SET ended_at = now(), ended_why = %(why)s WHERE id = %(id)s AND ended_at IS NULL
+RETURNING queues
 """
 _HAS_ENDED = "SELECT 1 FROM saga.worker WHERE id = %(id)s AND ended_at IS NOT NULL"
 _UNSEAT = """
@@ -91,9 +92,10 @@ def renew(connection: psycopg.Connection, worker_id: int, lease: float) -> float
     return row[0] if row else None
 
 
-def end(connection: psycopg.Connection, worker_id: int, why: str) -> bool:
-    """Ends a worker; False if that had been done before."""
-    return connection.execute(_END, {"id": worker_id, "why": why}).rowcount > 0
+def end(connection: psycopg.Connection, worker_id: int, why: str) -> list[str] | None:
+    """Ends a worker. The queues it served; None if that had been done before."""
+    row = connection.execute(_END, {"id": worker_id, "why": why}).fetchone()
+    return row[0] if row else None
 
 
 def has_ended(connection: psycopg.Connection, worker_id: int) -> bool:

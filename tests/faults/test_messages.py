@@ -1,10 +1,14 @@
 """Wake-ups that come three times, out of order, or never."""
 
+import itertools
+import json
 import random
 import re
-from uuid import uuid4
+from collections.abc import Iterator
+from uuid import UUID, uuid4
 
 import pytest
+import redis
 
 from saga.wakeups.message import ADVANCE, WakeUp
 from saga.wakeups.publisher import publisher_for
@@ -78,3 +82,57 @@ def test_lost_before_a_backlog_that_does_not_end(arena: Arena) -> None:
     arena.worker()
     assert set(arena.until_over().values()) == {"completed"}
     publisher.close()
+
+
+def test_lost_with_a_worker_before_a_backlog_that_drains(arena: Arena) -> None:
+    """Others are sent again instead of the lost ones, which is noticed when the queue is empty."""
+    arena.start_many(sagas.one, 6, 1)
+    with redis.Redis.from_url(arena.broker_url) as broker:
+        lost = set(itertools.islice(_taken(broker, "sagas"), 2))
+        with arena.sweeper() as sweeper, arena.inline() as process:
+            for _ in range(4):
+                arena.records.query("UPDATE saga.saga SET due_at = created_at")
+                sweeper.sweep()
+            for saga in _taken(broker, "sagas"):
+                assert saga not in lost, "the oldest may be those that wait"
+                arena.drive(process, saga)
+            sweeper.sweep()
+            assert set(_taken(broker, "sagas")) == lost
+            for saga in lost:
+                arena.drive(process, saga)
+    assert set(arena.until_over().values()) == {"completed"}
+
+
+def test_lost_with_a_worker_before_a_backlog_that_does_not_end(arena: Arena) -> None:
+    """The oldest are sent again, once: what it had taken was at the head of its queues."""
+    many = arena.start_many(sagas.one, 100, 1)
+    publisher = publisher_for(arena.broker_url)
+    publisher.intact()
+    with (
+        redis.Redis.from_url(arena.broker_url) as broker,
+        arena.sweeper() as sweeper,
+        arena.inline() as process,
+    ):
+        lost = set(itertools.islice(_taken(broker, "sagas"), 5))
+        arena.records.query(_A_DEAD_WORKER)
+        sweeper.sweep()
+        sweeper.sweep()
+        waiting = list(_taken(broker, "sagas"))
+        assert lost <= set(waiting)
+        assert len(waiting) < 2 * len(many)
+        for saga in many:
+            arena.drive(process, saga)
+    publisher.close()
+    assert set(arena.until_over().values()) == {"completed"}
+
+
+_A_DEAD_WORKER = """
+INSERT INTO saga.worker (name, host, pid, queues, lease_until)
+VALUES ('there:1', 'there', 1, '{sagas}', now() - interval '1 second')
+"""
+
+
+def _taken(broker: "redis.Redis", queue: str) -> Iterator[UUID]:
+    """The sagas of the messages in a queue, which takes them out of it."""
+    while (message := broker.rpop(queue)) is not None:
+        yield UUID(json.loads(message)["headers"]["root_id"])  # type: ignore[arg-type]

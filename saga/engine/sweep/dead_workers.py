@@ -5,7 +5,7 @@ import time
 
 from saga.engine.sweep.counters import COUNTERS
 from saga.engine.sweep.overdue import unknown, wakeup_of
-from saga.storage import workers
+from saga.storage import due, workers
 from saga.storage.due import DueStep
 from saga.storage.hot.store import Store
 from saga.wakeups.message import Publisher
@@ -13,6 +13,9 @@ from saga.wakeups.message import Publisher
 log = logging.getLogger("saga.sweeper")
 
 _BATCH = 500
+# Messages that a worker has taken and not begun with, at most, unless it has more slots; they were
+# the oldest of their queues.
+_IN_ITS_HANDS = 64
 _EVERY = 0.25  # seconds
 _TAKEN_OVER = "the worker is gone"
 
@@ -44,8 +47,10 @@ class DeadWorkers:
         lost, silent = workers.missing(store.connection)
         dead = lost | self._confirmed_dead(silent, now)
         for worker_id in dead:
-            if workers.end(store.connection, worker_id, "taken for dead"):
+            queues = workers.end(store.connection, worker_id, "taken for dead")
+            if queues is not None:
                 log.warning("worker %s is taken for dead", worker_id)
+                due.expedite(store.connection, queues, _IN_ITS_HANDS)
         while dead and self._take_over(store, sorted(dead)):
             pass
 

@@ -3,13 +3,12 @@ that were lost are sent again.
 """
 
 import json
-import random
-from collections.abc import Iterable
 from functools import partial
 
 from saga.core.rows import child_id
 from saga.engine.advance.children import compensate_children, recall_children, report_to_parents
 from saga.engine.sweep.counters import COUNTERS
+from saga.engine.sweep.resending import Resending
 from saga.failpoint import failpoint
 from saga.storage import due
 from saga.storage.due import DueStep
@@ -26,6 +25,18 @@ class Overdue:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
+        self._resending = Resending(publisher)
+
+    @property
+    def suspects_some(self) -> bool:
+        """Whether wake-ups may be lost, and only a queue's end will tell."""
+        return self._resending.doubts_some
+
+    def expedite_lost(self, store: Store) -> None:
+        """Makes due what was taken to wait in queues that are empty by now."""
+        drained = self._resending.drained()
+        if drained:
+            due.expedite(store.connection, drained, _BATCH)
 
     def sweep(self, store: Store) -> bool:
         """Whether there may be more."""
@@ -49,7 +60,7 @@ class Overdue:
         later = stuck + children + [row for row in waits if row.key not in landed]
         if later:
             due.postpone_steps(store.connection, [row.key for row in later])
-        again = to_send(self._publisher, ((row.wakes, wakeup_of(row)) for row in stuck))
+        again = self._resending.chosen((row.wakes, wakeup_of(row)) for row in stuck)
         self._publisher.publish([*map(wakeup_of, moved), *again])
         if children:
             self._look_after(store, children)
@@ -60,7 +71,7 @@ class Overdue:
         if rows:
             due.postpone_sagas(store.connection, [row.id for row in rows])
             wanted = ((row.wakes, WakeUp(row.queue, ADVANCE, row.id)) for row in rows)
-            self._publisher.publish(to_send(self._publisher, wanted))
+            self._publisher.publish(self._resending.chosen(wanted))
         return len(rows) == _BATCH
 
     def _look_after(self, store: Store, rows: list[DueStep]) -> None:
@@ -116,36 +127,3 @@ def wakeup_of(row: DueStep) -> WakeUp:
     if row.state == "waiting":
         return WakeUp(row.saga_queue, ADVANCE, row.saga_id)
     return WakeUp.for_step(row.queue or "", row.name, row.key, row.attempt)
-
-
-_LONG = 4  # looks in vain, which take half a minute
-
-
-_ALL_THE_SAME = 5  # a queue and round
-
-
-def to_send(publisher: Publisher, due: Iterable[tuple[int, WakeUp]]) -> list[WakeUp]:
-    """What to publish of the wake-ups that are due, each with how often it was due in vain.
-
-    Those that nobody has sent (below zero), and those that must have been lost: fewer messages wait
-    in the broker than are due. Before a backlog that does not end nobody can tell a lost one from
-    those that wait: of what has been due for long, a few are sent all the same.
-    """
-    waiting: dict[str, int] = {}
-    chosen: list[WakeUp] = []
-    doubtful: dict[str, list[WakeUp]] = {}
-    for wakes, wakeup in due:
-        queue = wakeup.queue
-        if wakes < 0:
-            chosen.append(wakeup)
-            continue
-        if queue not in waiting:
-            waiting[queue] = publisher.length(queue) or 0
-        waiting[queue] -= 1
-        if waiting[queue] < 0:
-            chosen.append(wakeup)
-        elif wakes >= _LONG:
-            doubtful.setdefault(queue, []).append(wakeup)
-    for some in doubtful.values():
-        chosen += random.sample(some, min(len(some), _ALL_THE_SAME))
-    return chosen

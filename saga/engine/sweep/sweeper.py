@@ -145,6 +145,7 @@ class Sweeper:
             return 0.0
         self._dead_workers.bury(store)
         self._check_broker(store)
+        self._overdue.expedite_lost(store)
         outlook = due.outlook(store.connection)
         if _has_come(outlook.step) or _has_come(outlook.saga):
             if self._overdue.sweep(store):
@@ -186,8 +187,12 @@ class Sweeper:
     def _look_again_in(self, planned: Sequence[float], is_leased: bool) -> float:
         """Seconds. A worker that dies is noticed no sooner."""
         soon = IDLE + self._interval  # the clock of who told of it may be a little ahead
-        is_busy = time.monotonic() < self._busy_until or self._dead_workers.suspects_some
-        if is_busy or any(seconds <= soon for seconds in planned):
+        suspects = self._dead_workers.suspects_some or self._overdue.suspects_some
+        if (
+            suspects
+            or time.monotonic() < self._busy_until
+            or any(seconds <= soon for seconds in planned)
+        ):
             return self._interval
         return self._calm_interval if is_leased else self._idle_interval
 
