@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import anyio
 from hypothesis import strategies as st
 
 from saga.core.declare.decorators import saga, step
@@ -113,6 +114,12 @@ async def _timeout(trace: list[Any], seconds: float, body: Program) -> None:
         await _run(body, trace)
 
 
+async def _move_on(trace: list[Any], seconds: float, body: Program) -> bool:
+    with anyio.move_on_after(seconds) as late:
+        await _run(body, trace)
+    return late.cancelled_caught
+
+
 async def _wait_for(trace: list[Any], seconds: float, body: Program) -> None:
     await asyncio.wait_for(_run(body, trace), seconds)
 
@@ -208,6 +215,7 @@ OPERATIONS: dict[str, Any] = {
     "try": _try,
     "finally": _finally,
     "timeout": _timeout,
+    "move_on": _move_on,
     "wait_for": _wait_for,
     "cancel": _cancel,
     "race": _race,
@@ -242,7 +250,7 @@ def _bigger(smaller: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         ),
         st.tuples(st.just("gather"), some, st.booleans()),
         st.tuples(st.sampled_from(["try", "finally", "cancel"]), smaller, smaller),
-        st.tuples(st.sampled_from(["timeout", "wait_for"]), _seconds, smaller),
+        st.tuples(st.sampled_from(["timeout", "move_on", "wait_for"]), _seconds, smaller),
         st.tuples(st.sampled_from(["scope", "background"]), smaller),
     )
 

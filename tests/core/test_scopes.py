@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from saga.core.declare.decorators import saga, step
 from saga.core.declare.definitions import StepDefinition
+from saga.core.loop import loop
 from saga.core.loop.commands import Ask
+from saga.core.loop.loop import MOST_REPEATS
 from saga.core.loop.scopes import scope
+from saga.core.verbs import signal
 from saga.errors import StepFailed
 from tests.core.world import World, names
 
@@ -117,6 +123,7 @@ def test_only_what_may_have_happened(a: Step, b: Step) -> None:
 
     with World(body) as world:
         world.fail(1, message="certain")
+        assert names(world.last) == ["drop 2", "drop 3", "drop 4"]
         assert world.is_waiting, "what is on its way decides what there is to undo"
         world.fail(2, in_doubt=True)
         world.settle(world.find(3), "cancelled", None)
@@ -151,6 +158,287 @@ def test_what_was_dropped_on_its_way_is_undone_once_it_has_ended(a: Step, b: Ste
         assert names(world.last) == ["undo unb"]
         world.succeed("undo unb")
         assert world.result == "undone"
+        world.check_replays()
+
+
+@saga
+async def asking(number: int) -> int:
+    return await signal(f"answer {number}", int)
+
+
+async def _gather(*jobs: Awaitable[Any]) -> None:
+    await asyncio.gather(*jobs)
+
+
+async def _group(*jobs: Awaitable[Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(_awaited(job))
+
+
+async def _awaited(job: Awaitable[Any]) -> None:
+    await job
+
+
+@pytest.mark.parametrize(
+    ("together", "late"),
+    [
+        (_gather, False),
+        (_gather, True),
+        (_group, False),
+        pytest.param(
+            *(_group, True),
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 13), reason="TaskGroup leaves its own cancellation behind"
+            ),
+        ),
+    ],
+)
+def test_what_waits_is_stopped(
+    together: Callable[..., Awaitable[None]], late: bool, a: Step, plain: Step
+) -> None:
+    @saga
+    async def body() -> str:
+        try:
+            async with asyncio.timeout(60), scope():
+                await a(1)
+                await together(asking(1), a(2), plain(3))
+        except TimeoutError:
+            return "late"
+        except (StepFailed, ExceptionGroup):
+            return "failed"
+        return "not reached"
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.fail("step plain")
+        assert sorted(names(world.last)) == ["drop 3", "drop 4"]
+        world.settle(world.find("step a"), "cancelled", None)
+        assert world.is_waiting, "the child undoes itself first"
+        world.fail("child asking", "SagaFailed")
+        assert names(world.last) == ["undo una"]
+        if late:
+            world.fire()
+        world.succeed("undo una")
+        assert world.result == ("late" if late else "failed")
+        world.check_replays()
+
+
+def test_a_sibling_of_what_failed_goes_no_further(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> list[str]:
+        told: list[str] = []
+
+        async def sibling() -> None:
+            try:
+                await plain(1)
+                await a(2)
+            except StepFailed:
+                told.append("a fallback")
+            finally:
+                await b(3)
+                told.append("cleaned up")
+
+        try:
+            async with scope():
+                await asyncio.gather(sibling(), plain(4))
+        except StepFailed as exc:
+            told.append(exc.message)
+        return told
+
+    with World(body) as world:
+        world.fail(2, message="failed")
+        assert names(world.last) == ["drop 1", "step b"]
+        world.succeed("step b")
+        assert names(world.last) == ["undo unb"], "what it did to clean up was done in the block"
+        world.succeed("undo unb")
+        assert world.result == ["cleaned up", "failed"]
+        world.check_replays()
+
+
+def test_a_scope_inside_ends_before_the_one_around_it(a: Step, b: Step, plain: Step) -> None:
+    @saga
+    async def body() -> str:
+        async def sibling() -> None:
+            async with scope():
+                await b(1)
+                await asyncio.gather(asyncio.sleep(1000), asking(2))
+
+        try:
+            async with scope():
+                await a(0)
+                await asyncio.gather(sibling(), plain(3))
+        except StepFailed:
+            return "undone"
+        return "not reached"
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.succeed("step b")
+        world.fail("step plain")
+        assert sorted(names(world.last)) == ["drop 4", "drop 5"]
+        world.fail("child asking", "SagaFailed")
+        assert names(world.last) == ["undo unb"]
+        world.succeed("undo unb")
+        assert names(world.last) == ["undo una"]
+        world.succeed("undo una")
+        assert world.result == "undone"
+        world.check_replays()
+
+
+def test_a_timeout_reaches_a_task_that_did_not_stop(plain: Step) -> None:
+    @saga
+    async def body() -> str:
+        async def stubborn() -> None:
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                await signal("never")
+
+        try:
+            async with asyncio.timeout(60), scope():
+                await asyncio.gather(stubborn(), plain(1))
+        except TimeoutError:
+            return "late"
+        return "not reached"
+
+    with World(body) as world:
+        world.fail("step plain")
+        assert world.waits_for == ["timer sleep", "signal never"]
+        world.fire()
+        assert world.result == "late"
+        world.check_replays()
+
+
+def test_a_task_from_outside_is_left_alone(a: Step, plain: Step) -> None:
+    @saga
+    async def body() -> int | None:
+        task = asyncio.create_task(_value(plain(1)))
+        try:
+            async with scope():
+                await a(2)
+                raise LookupError
+        except LookupError:
+            return await task
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.succeed("undo una")
+        world.succeed("step plain", 7)
+        assert world.result == 7
+
+
+async def _value(step: Awaitable[int | None]) -> int | None:
+    return await step
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_anyio_repeats_a_cancellation_until_it_gets_through(late: bool, a: Step, b: Step) -> None:
+    @saga
+    async def body() -> list[Any]:
+        with anyio.move_on_after(0.5) as limit:
+            async with scope():
+                await a(1)
+                await b(2)
+        task = asyncio.current_task()
+        assert task is not None
+        return [limit.cancelled_caught, task.cancelling()]
+
+    with World(body) as world:
+        world.succeed("step a")
+        if late:
+            world.fire()
+            world.settle(world.find("step b"), "succeeded", "2")
+            assert names(world.last) == ["undo unb"]
+        else:
+            world.fail("step b")
+            assert names(world.last) == ["undo una"]
+            world.fire()
+            assert world.last == ()
+        for undo in ("undo unb", "undo una")[not late :]:
+            world.succeed(undo)
+        assert world.result == [True, 0]
+        world.check_replays()
+
+
+def test_anyio_around_several_scopes(a: Step, b: Step) -> None:
+    @saga
+    async def body() -> str:
+        async def job(number: int) -> None:
+            async with scope():
+                await a(number)
+                await b(number)
+
+        try:
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(job, 1)
+                    with anyio.CancelScope():
+                        async with scope():
+                            await asyncio.gather(job(2), job(3))
+        except TimeoutError:
+            return "late, but undone"
+        return "not reached"
+
+    with World(body) as world:
+        for _ in range(3):
+            world.succeed("step a")
+        world.fire()
+        for _ in range(3):
+            world.succeed("step b")
+        undone = 0
+        while world.is_waiting:
+            world.settle(
+                next(row for row in world.rows.values() if row.is_underway), "succeeded", None
+            )
+            undone += 1
+        assert world.result == "late, but undone"
+        assert undone == 6
+        world.check_replays()
+
+
+def test_a_repeated_cancellation_that_asks_for_more_each_time_is_an_endless_loop(
+    plain: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MOST_TURNS", 5 * MOST_REPEATS)
+
+    @saga
+    async def body() -> None:
+        with anyio.move_on_after(0.5):
+            while True:
+                try:
+                    await plain(1)
+                except asyncio.CancelledError:
+                    continue
+
+    with World(body) as world:
+        world.fire()
+        assert world.error["type"] == "NotDeterministic"
+
+
+def test_whoever_repeats_a_cancellation_goes_on_with_the_next_event(a: Step, plain: Step) -> None:
+    @saga
+    async def body() -> bool:
+        async def job() -> None:
+            async with scope():
+                await a(1)
+                await plain(2)
+
+        task = asyncio.create_task(job())
+        await plain(3)
+        rounds = 0
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+            rounds += 1
+        return rounds > 2 * MOST_REPEATS
+
+    with World(body) as world:
+        world.succeed("step a")
+        world.succeed(1)
+        world.settle(world.find("step plain"), "cancelled", None)
+        world.succeed("undo una")
+        assert world.result is True
         world.check_replays()
 
 

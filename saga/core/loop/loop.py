@@ -33,6 +33,9 @@ LONGEST = timedelta(days=365_000)
 MOST_TURNS = 1_000_000
 """More callbacks than this between two events are taken for an endless loop."""
 
+MOST_REPEATS = 1_000
+"""A cancellation that was repeated as often between two events waits for the next one."""
+
 CLOSE_ATTEMPTS = 100
 """How often a coroutine that goes on awaiting in its `finally` is told to go."""
 
@@ -53,6 +56,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
         self._order = saga_id.int >> 67
         self._started = 0
         self._running = False
+        self.is_repeating = False  # somebody was cancelled who was before
         self._random: random.Random | None = None
         self._together: dict[Any, asyncio.Task[Any]] = {}
         self._factory: Any = None
@@ -61,8 +65,13 @@ class JournalLoop(asyncio.AbstractEventLoop):
     # Running
 
     def turn(self) -> None:
-        """Run callbacks until none is ready."""
-        turns = 0
+        """Run callbacks until none is ready, or until those that are do nothing but repeat a
+        cancellation.
+
+        Whoever delivers one in each round of a loop until it gets through, as anyio does, goes on
+        with the next event: what it is to get through to waits for one.
+        """
+        turns = repeats = asked = 0
         while self._ready:
             batch, self._ready = self._ready, []
             turns += len(batch)
@@ -76,6 +85,12 @@ class JournalLoop(asyncio.AbstractEventLoop):
                         turn.context.run(turn.callback, *turn.args)
                     except BaseException as exc:
                         self._raised(exc)
+            if self.is_repeating:
+                self.is_repeating = False
+                repeats = repeats + 1 if self.journal.last == asked else 0
+                asked = self.journal.last
+                if repeats >= MOST_REPEATS:
+                    return
 
     def _raised(self, exc: BaseException) -> None:
         """A callback raised; what a task raises is kept by the task, except to stop a program."""

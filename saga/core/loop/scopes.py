@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import json
 from asyncio import _get_running_loop as running_loop  # pyright: ignore[reportPrivateUsage]
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 from saga.core.intent import Intent
 from saga.core.loop.events import Event
 from saga.core.loop.loop import JournalLoop
+from saga.core.loop.set_order import OrderedTask, innermost
 
 
 @dataclass(slots=True)
@@ -38,19 +40,19 @@ class Scope:
 
     def __init__(self) -> None:
         self._started: list[Started] = []
-        self._outer: Scope | None = None
-        self._ended = False
+        self.outer: Scope | None = None
+        self.has_ended = False
         self._token: contextvars.Token[Scope | None] | None = None
 
     def add(self, started: Started) -> None:
         """A step was asked for in here, or in a task that outlived a scope in here."""
-        if not self._ended:
+        if not self.has_ended:
             self._started.append(started)
-        elif self._outer is not None:
-            self._outer.add(started)
+        elif self.outer is not None:
+            self.outer.add(started)
 
     async def __aenter__(self) -> Self:
-        self._outer = innermost.get()
+        self.outer = innermost.get()
         self._token = innermost.set(self)
         return self
 
@@ -71,27 +73,38 @@ class Scope:
             self._end()
 
     def _end(self) -> None:
-        self._ended = True
-        if self._outer is not None:
+        self.has_ended = True
+        if self.outer is not None:
             for started in self._started:
-                self._outer.add(started)
+                self.outer.add(started)
         self._started = []
 
     async def _undo(self, loop: JournalLoop) -> None:
         """What is still on its way ends first, as only then it is known what there is to undo."""
-        cancelled = await _settled(self._started)
-        self._ended = True
+        kept = await self._stop(loop)
+        self.has_ended = True
         left = _undoable(self._started)
         while left:
             wave = _last(left)
             left = [one for one in left if one not in wave]
             undos = [loop.journal.ask_undo(one.position, one.intent.undone()) for one, _ in wave]
-            cancelled |= await _all_done(undos)
-        if cancelled:
-            raise asyncio.CancelledError
+            kept = await _all_done(loop, undos) or kept
+        if kept is not None:
+            raise kept
 
+    async def _stop(self, loop: JournalLoop) -> asyncio.CancelledError | None:
+        """Cancel the tasks inside, once as a TaskGroup does, and wait for them and their steps."""
+        kept = None
+        for task in self._tasks(loop):
+            task.cancel()
+        while left := [*self._tasks(loop), *_unsettled(self._started)]:
+            # A step that was still waited for may be dropped meanwhile: then its future is new.
+            kept = await _all_done(loop, left) or kept
+        return kept
 
-innermost: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("saga_scope", default=None)
+    def _tasks(self, loop: JournalLoop) -> list[OrderedTask]:
+        """Those that were begun in here; those of a scope that goes on in here are its own."""
+        return [task for task in loop.live_tasks() if _still_open(task.begun_in) is self]
 
 
 def scope() -> Scope:
@@ -106,9 +119,12 @@ def scope() -> Scope:
         except StepFailed:
             await apologise(customer)       # the seat has been given back by now
 
-    The undos run in reverse order of start, those of steps that overlapped together, and are not
-    stopped by a cancellation. A block that ends normally leaves its steps to the scope, or saga,
-    around it. Outside a saga nothing is undone.
+    First the tasks that were started in the block are cancelled, as by a TaskGroup: a child saga
+    that is on its way undoes itself, a step that waits for a worker or its next attempt is given
+    up, and one that runs is waited for. Then the undos run in reverse order of start, those of
+    steps that overlapped together. A cancellation from outside stops no undo; it goes on after the
+    last one. A block that ends normally leaves its steps to the scope, or saga, around
+    it. Outside a saga nothing is undone.
     """
     return Scope()
 
@@ -143,26 +159,54 @@ def _last(steps: list[tuple[Started, int]]) -> list[tuple[Started, int]]:
     return [(one, until) for one, until in reversed(steps) if until > latest]
 
 
-async def _settled(steps: list[Started]) -> bool:
-    """Wait until all have settled, whatever happens; True if a cancellation came meanwhile."""
-    cancelled = False
-    while True:
-        # A step that was still waited for may have been dropped meanwhile: then its future is new.
-        open_ones = [one.future for one in steps if one.future and not one.future.done()]
-        if not open_ones:
-            return cancelled
-        cancelled |= await _all_done(open_ones)
+def _still_open(scope: Scope | None) -> Scope | None:
+    """The scope to which what was begun in this one belongs by now."""
+    while scope is not None and scope.has_ended:
+        scope = scope.outer
+    return scope
 
 
-async def _all_done(futures: list[asyncio.Future[Event]]) -> bool:
-    """Wait until all are done, whatever happens; True if a cancellation came meanwhile."""
-    cancelled = False
-    while not all(future.done() for future in futures):
-        try:
-            await asyncio.wait(futures)
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled
+def _unsettled(steps: list[Started]) -> list[asyncio.Future[Event]]:
+    return [one.future for one in steps if one.future and not one.future.done()]
+
+
+class _Shield(asyncio.Future[None]):
+    """Done when `waiters` are. A cancellation of the task that awaits it goes to the tasks among
+    them, and is kept for later.
+    """
+
+    def __init__(self, loop: JournalLoop, waiters: Sequence[asyncio.Future[Any]]) -> None:
+        super().__init__(loop=loop)
+        self.kept: asyncio.CancelledError | None = None
+        self._journal = loop.journal
+        self._waiters = waiters
+        self._left = len(waiters)
+        for waiter in waiters:
+            waiter.add_done_callback(self._count)
+
+    def _count(self, _: object) -> None:
+        self._left -= 1
+        if not self._left and not self.done():
+            self.set_result(None)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if self._journal.closed:
+            return super().cancel(msg)  # lets go of the task, which is being thrown away
+        # anyio knows its own cancellations by their text.
+        self.kept = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        for waiter in self._waiters:
+            if isinstance(waiter, OrderedTask):
+                waiter.cancel(msg)
+        return True
+
+
+async def _all_done(
+    loop: JournalLoop, waiters: Sequence[asyncio.Future[Any]]
+) -> asyncio.CancelledError | None:
+    """Wait until all are done, whatever happens; the cancellation that came meanwhile, if any."""
+    shield = _Shield(loop, waiters)
+    await shield
+    return shield.kept
 
 
 def _may_have_happened(event: Event) -> bool:

@@ -7,6 +7,7 @@ hashes, which by default are addresses in memory. Here a hash is a number counte
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 from collections.abc import Coroutine, Iterable
 from types import CodeType, FrameType
@@ -14,18 +15,28 @@ from typing import Any, cast
 
 from saga.errors import NotDeterministic
 
+innermost: contextvars.ContextVar[Any] = contextvars.ContextVar("saga_scope", default=None)
+"""The scope whose block is running."""
+
 
 class OrderedTask(asyncio.Task[Any]):
     """A task that a set of a given history always holds in the same place."""
 
-    __slots__ = ("_order",)
+    __slots__ = ("_order", "begun_in")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], order: int, **options: Any) -> None:
         self._order = order
+        self.begun_in = innermost.get()
         super().__init__(coroutine, **options)
 
     def __hash__(self) -> int:
         return self._order
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if self.cancelling():
+            loop: Any = self.get_loop()
+            loop.is_repeating = True
+        return super().cancel(msg)
 
 
 class OrderedFuture(asyncio.Future[Any]):
