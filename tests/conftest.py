@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from saga.operations.embedded import EmbeddedPostgres, EmbeddedRedis, EmbeddedStack
+from tests.core import pythons
 
 _TEMPLATE = "template_of_tests"
 _REDIS_DATABASES = 256
@@ -25,6 +26,10 @@ _numbers = itertools.count(1)
 # How long an example takes, and how long it takes to make one, says only how busy the machine is.
 settings.register_profile("saga", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("saga")
+
+
+def pytest_report_header() -> str:
+    return pythons.header()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ from saga.core.declare.definitions import SagaDefinition
 from saga.core.loop.commands import Command
 from saga.core.loop.events import Event, Recorded
 from saga.core.loop.loop import JournalLoop
+from saga.core.loop.python_order import ORDERS, Order
 from saga.errors import Divergence, InvalidInput, NotDeterministic
 
 
@@ -70,10 +71,11 @@ class Run:
         input: str,  # noqa: A002 - it is what the whole of the package calls it
         started_at: float,
         recorded: Iterable[Recorded] = (),
+        order: Order = ORDERS[0],
     ) -> None:
         self.definition = definition
         self._input: str | None = input
-        self._loop = JournalLoop(saga_id, started_at)
+        self._loop = JournalLoop(saga_id, started_at, order)
         self._main: Any = None
         self._ending = False
         self._verdict: Verdict = WAITING
@@ -88,6 +90,11 @@ class Run:
     def exposed(self) -> str | None:
         """JSON of what `expose()` was last given."""
         return self._loop.journal.exposed
+
+    @property
+    def may_fit_otherwise(self) -> bool:
+        """It does not fit its history, and might if asyncio ran things in another order."""
+        return self._loop.order_matters and self._loop.journal.check() is not None
 
     def catch_up(self, events: Iterable[Event], recorded: Iterable[Recorded] = ()) -> None:
         """Apply the events in order, letting the code run as far as it can after each.
@@ -198,6 +205,34 @@ class Run:
             return Finished(self.definition.encode_result(main.result()))
         except InvalidInput as exc:
             return Failed(failures.describe(exc))
+
+
+def replay(
+    definition: SagaDefinition[..., Any],
+    saga_id: UUID,
+    input: str,  # noqa: A002
+    started_at: float,
+    recorded: Iterable[Recorded],
+    events: Iterable[Event],
+) -> Run:
+    """A run that has caught up with a history, in the order of asyncio in which it was written.
+
+    If it fits none, the run is that in the order of today.
+    """
+    held, happened = tuple(recorded), tuple(events)
+    runs: list[Run] = []
+    try:
+        for order in ORDERS:
+            run = Run(definition, saga_id, input, started_at, held, order)
+            runs.append(run)
+            run.catch_up(happened)
+            if not run.may_fit_otherwise:
+                runs.remove(run)
+                return run
+        return runs.pop(0)
+    finally:
+        for run in runs:
+            run.close()
 
 
 def _cancellation() -> BaseException:

@@ -11,10 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from saga.core.declare.definitions import SagaDefinition
+from saga.core.loop.commands import Ask
 from saga.core.loop.events import Event, Recorded
-from saga.core.replay import Failed, Finished, Verdict
+from saga.core.loop.python_order import ORDERS, Order
+from saga.core.replay import Failed, Finished, Run, Verdict
 from tests.core.corpus import STORIES
-from tests.core.world import World
+from tests.core.world import SAGA_ID, START, World
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -24,18 +27,49 @@ def written(name: str) -> dict[str, Any]:
     story = STORIES[name]
     with World(story.saga, *story.args) as world:
         story.tell(world)
-        return {
-            "saga": story.saga.name,
-            "version": story.saga.version,
-            "input": world.input,
-            "asks": [asdict(row.ask) for row in world.rows.values()],
-            "events": [asdict(event) for event in world.events],
-            "recorded": [
-                [asdict(item) for item in world.recorded(after)]
-                for after in range(len(world.events) + 1)
-            ],
-            "seen": [[told(seen.verdict), seen.exposed] for seen in world.seen],
-        }
+        return journal_of(world)
+
+
+def journal_of(world: World) -> dict[str, Any]:
+    """All that happened, and what the saga made of it at each point."""
+    return {
+        "saga": world.definition.name,
+        "version": world.definition.version,
+        "order": list(world.order),
+        "input": world.input,
+        "asks": [_flat(row.ask) for row in world.rows.values()],
+        "events": [asdict(event) for event in world.events],
+        "recorded": [
+            [asdict(item) for item in world.recorded(after)]
+            for after in range(len(world.events) + 1)
+        ],
+        "seen": [[told(seen.verdict), seen.exposed] for seen in world.seen],
+    }
+
+
+def check_replays(saga: SagaDefinition[..., Any], journal: dict[str, Any]) -> None:
+    """Today's code makes of it at each point what was made of it then."""
+    events = events_of(journal)
+    for after, (verdict, exposed) in enumerate(journal["seen"]):
+        recorded = recorded_of(journal, after)
+        run = Run(saga, SAGA_ID, journal["input"], START, recorded, order_of(journal))
+        run.catch_up(events[:after])
+        decision = run.decide()
+        run.close()
+        assert decision.commands == ()
+        assert [told(decision.verdict), decision.exposed] == [verdict, exposed]
+
+
+def check_asks(saga: SagaDefinition[..., Any], journal: dict[str, Any]) -> None:
+    """Today's code, given the same events, asks for the same in the same order."""
+    run = Run(saga, SAGA_ID, journal["input"], START, order=order_of(journal))
+    asked: list[dict[str, Any]] = []
+    for events in [[], *([event] for event in events_of(journal))]:
+        run.catch_up(events)
+        asked += [_flat(c) for c in run.decide().commands if isinstance(c, Ask)]
+    run.close()
+    for now, then in zip(asked, journal["asks"], strict=True):
+        assert now == now | then
 
 
 def told(verdict: Verdict) -> list[str]:
@@ -47,6 +81,17 @@ def told(verdict: Verdict) -> list[str]:
             return ["failed", error]
         case _:
             return ["waiting"]
+
+
+def _flat(ask: Ask) -> dict[str, Any]:
+    own = {"position": ask.position, "undo": ask.undo, "due": ask.due, "after": ask.after}
+    return own | ask.intent._asdict()
+
+
+def order_of(journal: dict[str, Any]) -> Order:
+    """The order of asyncio in which it was written; those of the stories have but one."""
+    major, minor = journal.get("order", ORDERS[0])
+    return major, minor
 
 
 def events_of(journal: dict[str, Any]) -> list[Event]:

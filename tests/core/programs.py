@@ -1,4 +1,7 @@
-"""Random sagas: a small language of what people write with asyncio, interpreted by one saga."""
+"""A small language of what people write with asyncio, interpreted by one saga.
+
+It needs only the core and anyio, which any Python of the machine can have.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
-from hypothesis import strategies as st
 
 from saga.core.declare.decorators import saga, step
 from saga.core.declare.registry import registry
@@ -204,6 +206,106 @@ async def _locked(trace: list[Any], parts: list[Program]) -> None:
     await asyncio.gather(*(one(part) for part in parts), return_exceptions=True)
 
 
+async def _semaphore(trace: list[Any], parts: list[Program]) -> None:
+    gate = asyncio.Semaphore(2)
+
+    async def one(part: Program) -> None:
+        async with gate:
+            await _run(part, trace)
+
+    await asyncio.gather(*(one(part) for part in parts), return_exceptions=True)
+
+
+async def _shield(trace: list[Any], seconds: float, body: Program) -> Any:
+    task = asyncio.create_task(_run(body, trace))
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.shield(task)
+    except TimeoutError:
+        _note(trace, "shielded")
+    return await task
+
+
+async def _condition(trace: list[Any], parts: list[Program]) -> None:
+    condition, ended = asyncio.Condition(), 0
+
+    async def one(part: Program) -> None:
+        nonlocal ended
+        try:
+            await _run(part, trace)
+        finally:
+            async with condition:
+                ended += 1
+                condition.notify_all()
+
+    tasks = [asyncio.create_task(one(part)) for part in parts]
+    async with condition:
+        await condition.wait_for(lambda: ended == len(tasks))
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _event(trace: list[Any], first: Program, then: Program) -> None:
+    event = asyncio.Event()
+
+    async def waiter() -> None:
+        await event.wait()
+        await _run(then, trace)
+
+    task = asyncio.create_task(waiter())
+    try:
+        await _run(first, trace)
+    finally:
+        event.set()
+        await task
+
+
+async def _barrier(trace: list[Any], parts: list[Program]) -> None:
+    barrier = asyncio.Barrier(len(parts))
+
+    async def one(part: Program) -> None:
+        await barrier.wait()
+        await _run(part, trace)
+
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(one(part))
+
+
+async def _settled(trace: list[Any], body: Program, beside: Program, then: Program) -> None:
+    """What is gathered has ended before, while another task has yet to begin."""
+    ended = [asyncio.create_task(_run(body, trace))]
+    await asyncio.wait(ended)
+    other = asyncio.create_task(_run(beside, trace))
+    await asyncio.gather(*ended, return_exceptions=True)
+    await _run(then, trace)
+    await other
+
+
+async def _completed_later(trace: list[Any], parts: list[Program], first: Program) -> None:
+    """The iterator is made, and looked at when something else was asked for."""
+    each_of = asyncio.as_completed([_run(part, trace) for part in parts])
+    await _run(first, trace)
+    for each in each_of:
+        try:
+            await each
+        except Exception as exc:
+            _note(trace, ["as_completed", type(exc).__name__])
+
+
+async def _shared(trace: list[Any], body: Program, seconds: float) -> None:
+    """One task that several wait for, each in its way."""
+    task = asyncio.create_task(_run(body, trace))
+
+    async def patient() -> None:
+        await asyncio.wait_for(asyncio.shield(task), seconds)
+
+    async with asyncio.TaskGroup() as outer:
+        outer.create_task(patient())
+        async with asyncio.TaskGroup() as inner:
+            inner.create_task(patient())
+            await task
+
+
 _BACKGROUND: list[asyncio.Task[Any]] = []
 
 OPERATIONS: dict[str, Any] = {
@@ -228,32 +330,12 @@ OPERATIONS: dict[str, Any] = {
     "look": _look,
     "queue": _queue,
     "locked": _locked,
+    "semaphore": _semaphore,
+    "shield": _shield,
+    "condition": _condition,
+    "event": _event,
+    "barrier": _barrier,
+    "settled": _settled,
+    "completed_later": _completed_later,
+    "shared": _shared,
 }
-
-_seconds = st.sampled_from([0, 1, 5, 30])
-_leaves = st.one_of(
-    st.tuples(st.just("step"), st.sampled_from(sorted(STEPS)), st.integers(0, 9)),
-    st.tuples(st.just("step"), st.just("undoable"), st.integers(0, 9)),
-    st.tuples(st.just("sleep"), _seconds),
-    st.tuples(st.just("signal"), st.sampled_from("ab"), st.sampled_from([None, 20])),
-    st.tuples(st.just("approval"), st.sampled_from("pq")),
-    st.tuples(st.just("raise")),
-    st.tuples(st.just("look")),
-)
-
-
-def _bigger(smaller: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    some = st.lists(smaller, min_size=1, max_size=3)
-    return st.one_of(
-        st.tuples(
-            st.sampled_from(["seq", "group", "race", "as_completed", "queue", "locked"]), some
-        ),
-        st.tuples(st.just("gather"), some, st.booleans()),
-        st.tuples(st.sampled_from(["try", "finally", "cancel"]), smaller, smaller),
-        st.tuples(st.sampled_from(["timeout", "move_on", "wait_for"]), _seconds, smaller),
-        st.tuples(st.sampled_from(["scope", "background"]), smaller),
-    )
-
-
-programs: st.SearchStrategy[Any] = st.recursive(_leaves, _bigger, max_leaves=8)
-"""Programs as nested tuples, which become lists on the way through JSON."""

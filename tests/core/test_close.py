@@ -248,3 +248,30 @@ def test_exceptions_of_tasks_that_nobody_awaits(caplog: pytest.LogCaptureFixture
     run.close()
     gc.collect()
     assert "secret" not in caplog.text
+
+
+def test_a_clean_up_that_awaits_something_new() -> None:
+    gone: list[str] = []
+
+    @step
+    def work() -> None: ...
+
+    async def patient() -> None:
+        try:
+            async with asyncio.TaskGroup() as outer, asyncio.TaskGroup() as inner:
+                outer.create_task(asyncio.Event().wait())
+                inner.create_task(asyncio.Event().wait())
+                await asyncio.create_task(asyncio.Event().wait())
+        finally:
+            gone.append("patient")
+
+    @saga
+    async def body() -> None:
+        try:
+            await work()
+        finally:
+            await patient()
+
+    _started(body).close()
+    gc.collect()
+    assert gone == ["patient"]

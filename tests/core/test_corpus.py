@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from saga.core.loop.commands import Ask
-from saga.core.replay import Run
 from tests.core import golden
 from tests.core.corpus import STORIES
-from tests.core.world import SAGA_ID, START, World
+from tests.core.world import World
 
 ENDS: dict[str, Any] = {
     "support_refunds": {"ticket": 7, "category": "money", "refunded": "done"},
@@ -73,17 +70,7 @@ def test_the_error_names_the_step() -> None:
 
 @pytest.mark.parametrize("path", JOURNALS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_golden_journals_replay(path: Path) -> None:
-    journal = json.loads(path.read_text())
-    story = STORIES[path.stem]
-    events = golden.events_of(journal)
-    for after, (verdict, exposed) in enumerate(journal["seen"]):
-        recorded = golden.recorded_of(journal, after)
-        run = Run(story.saga, SAGA_ID, journal["input"], START, recorded)
-        run.catch_up(events[:after])
-        decision = run.decide()
-        run.close()
-        assert decision.commands == ()
-        assert [golden.told(decision.verdict), decision.exposed] == [verdict, exposed]
+    golden.check_replays(STORIES[path.stem].saga, json.loads(path.read_text()))
 
 
 def test_each_story_has_a_golden_journal() -> None:
@@ -92,12 +79,4 @@ def test_each_story_has_a_golden_journal() -> None:
 
 @pytest.mark.parametrize("path", JOURNALS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_golden_journals_ask_for_the_same(path: Path) -> None:
-    journal = json.loads(path.read_text())
-    run = Run(STORIES[path.stem].saga, SAGA_ID, journal["input"], START)
-    asked: list[dict[str, Any]] = []
-    for events in [[], *([event] for event in golden.events_of(journal))]:
-        run.catch_up(events)
-        asked += [asdict(c) for c in run.decide().commands if isinstance(c, Ask)]
-    run.close()
-    for now, then in zip(asked, journal["asks"], strict=True):
-        assert now == now | then
+    golden.check_asks(STORIES[path.stem].saga, json.loads(path.read_text()))

@@ -11,6 +11,7 @@ from uuid import UUID
 from saga.core.declare.definitions import SagaDefinition
 from saga.core.loop.commands import Ask, Command, Consume, Drop
 from saga.core.loop.events import Event, Outcome, Recorded
+from saga.core.loop.python_order import ORDERS, Order
 from saga.core.replay import Decision, Failed, Finished, Run, Verdict, Waiting
 
 SAGA_ID = UUID("0b5e6a52-7f0c-4e0a-9d43-5d2b8d6f3c11")
@@ -54,14 +55,21 @@ class Seen(NamedTuple):
 class World:
     """One saga and its journal. Use it as a context manager, so that its run is closed."""
 
-    def __init__(self, definition: SagaDefinition[..., Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        definition: SagaDefinition[..., Any],
+        *args: Any,
+        order: Order = ORDERS[0],
+        **kwargs: Any,
+    ) -> None:
         self.definition = definition
+        self.order = order
         self.input = definition.encode_input(args, kwargs)
         self.rows: dict[Key, Row] = {}
         self.events: list[Event] = []
         self.seen: list[Seen] = []
         self.last: tuple[Command, ...] = ()
-        self.run = Run(definition, SAGA_ID, self.input, START)
+        self.run = Run(definition, SAGA_ID, self.input, START, order=order)
         self._decide()
 
     def __enter__(self) -> Self:
@@ -169,7 +177,14 @@ class World:
 
     def replay(self, after: int, definition: SagaDefinition[..., Any] | None = None) -> Decision:
         """Decide from scratch, with the history as it was after so many events."""
-        run = Run(definition or self.definition, SAGA_ID, self.input, START, self.recorded(after))
+        run = Run(
+            definition or self.definition,
+            SAGA_ID,
+            self.input,
+            START,
+            self.recorded(after),
+            self.order,
+        )
         try:
             run.catch_up(self.events[:after])
             return run.decide()
@@ -184,7 +199,7 @@ class World:
         """
         if any(row.settled and row.was_dropped for row in self.rows.values()):
             return
-        run = Run(self.definition, SAGA_ID, self.input, START)
+        run = Run(self.definition, SAGA_ID, self.input, START, order=self.order)
         asked: dict[Key, Ask] = {}
         done = 0
         for cut in [*sorted({cut for cut in cuts if cut <= len(self.events)}), len(self.events)]:

@@ -22,6 +22,7 @@ from uuid import UUID
 from saga.core.loop.callbacks import Alarm, Turn
 from saga.core.loop.forbidden import refuse_the_rest
 from saga.core.loop.journal import Journal
+from saga.core.loop.python_order import ORDERS, Order, take_over
 from saga.core.loop.set_order import OrderedFuture, OrderedTask, given_to_as_completed
 from saga.errors import NotDeterministic
 
@@ -46,10 +47,13 @@ _EAGER: Any = getattr(asyncio, "eager_task_factory", None)
 class JournalLoop(asyncio.AbstractEventLoop):
     """The loop of one saga. `journal` holds what it asks for; `turn()` runs what is ready."""
 
-    def __init__(self, saga_id: UUID, started_at: float) -> None:
+    def __init__(self, saga_id: UUID, started_at: float, order: Order = ORDERS[0]) -> None:
+        take_over()
         self.journal = Journal(saga_id, self)
         self.now = started_at
-        self._ready: list[Turn] = []
+        self.python_order = order
+        self.order_matters = False
+        self.ready: list[Turn] = []
         self._tasks: list[OrderedTask] = []
         self._many = 16
         # Unique among sagas, as asyncio keeps the tasks of all loops in one set.
@@ -72,8 +76,8 @@ class JournalLoop(asyncio.AbstractEventLoop):
         with the next event: what it is to get through to waits for one.
         """
         turns = repeats = asked = 0
-        while self._ready:
-            batch, self._ready = self._ready, []
+        while self.ready:
+            batch, self.ready = self.ready, []
             turns += len(batch)
             if turns > MOST_TURNS:
                 raise NotDeterministic(
@@ -133,7 +137,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
                 for task in tasks:
                     _discard(task)
         finally:
-            self._ready.clear()
+            self.ready.clear()
             self._together.clear()
             self.leave(before)
 
@@ -151,7 +155,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
     ) -> Turn:
         # An empty context is falsy.
         turn = Turn(callback, args, contextvars.copy_context() if context is None else context)
-        self._ready.append(turn)
+        self.ready.append(turn)
         return turn
 
     def call_later(
@@ -184,7 +188,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
 
     def ring(self, alarm: Alarm) -> None:
         """Make a timer's callback ready."""
-        self._ready.append(Turn(alarm.fire, (), contextvars.Context()))
+        self.ready.append(Turn(alarm.fire, (), contextvars.Context()))
 
     def _timer_handle_cancelled(self, handle: Alarm) -> None:
         if handle.position:
@@ -317,19 +321,24 @@ def _discard(task: OrderedTask) -> None:
 def _close(coroutine: Any) -> None:
     """Close a coroutine and those it awaits, the innermost first.
 
-    Each is told to go until it goes: one that awaits something in its `finally` would otherwise be
-    left half-way, and go on whenever the garbage collector finds it.
+    Each is told to go until it goes: one that awaits something in its `finally`, which may be a new
+    one, would otherwise be left half-way, and go on whenever the garbage collector finds it.
     """
+    for _ in range(CLOSE_ATTEMPTS + len(_awaited(coroutine))):
+        chain = _awaited(coroutine)
+        if not chain:
+            return
+        with contextlib.suppress(BaseException):
+            chain[-1].close()
+
+
+def _awaited(coroutine: Any) -> list[Any]:
+    """A coroutine, what it awaits, what that awaits and so on, as far as they have not ended."""
     chain: list[Any] = []
-    while hasattr(coroutine, "cr_await"):
+    while getattr(coroutine, "cr_frame", None) is not None:
         chain.append(coroutine)
         coroutine = coroutine.cr_await
-    for each in reversed(chain):
-        for _ in range(CLOSE_ATTEMPTS):
-            with contextlib.suppress(BaseException):
-                each.close()
-            if each.cr_frame is None:
-                break
+    return chain
 
 
 refuse_the_rest(JournalLoop)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from saga.core.loop.commands import Ask, Consume, Drop
 from saga.core.loop.events import Event
-from saga.core.replay import Decision, Failed, Finished, Run
+from saga.core.replay import Decision, Failed, Finished, Run, replay
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live, events_of, recorded_of
 from saga.engine.advance.turn import Turn
@@ -50,10 +50,14 @@ class Forward:
                 raise RuntimeError("a saga without its coroutine was not loaded")
             definition = self._catalog.saga(live.name, live.version)
             loaded = turn.loaded
-            live.run = Run(
-                definition, live.saga_id, loaded.input, loaded.created_at, recorded_of(loaded)
+            live.run = replay(
+                definition,
+                live.saga_id,
+                loaded.input,
+                loaded.created_at,
+                recorded_of(loaded),
+                events_of(loaded),
             )
-            live.run.catch_up(events_of(loaded))
         elif turn.news is not None:
             live.run.catch_up(turn.news)
         elif turn.loaded is not None:
