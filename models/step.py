@@ -64,7 +64,8 @@ step = Table(
         Integer,
         nullable=False,
         server_default="0",
-        comment="attempts before an operator's retry, which count no longer",
+        comment="attempts that count no longer: before an operator's retry, of lost workers, never "
+        "begun",
     ),
     Column("after", Integer, nullable=False, comment="last event known when it was asked for"),
     Column("event", Integer, comment="its own number in the journal, once settled"),
@@ -83,6 +84,13 @@ step = Table(
     Column("asked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("started_at", DateTime(timezone=True), comment="of the last attempt"),
     Column("settled_at", DateTime(timezone=True)),
+    Column(
+        "lost",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="workers lost at it in a row: attempts that use up none",
+    ),
     one_of("kind", ("step", "timer", "signal", "approval", "child")),
     one_of("state", StepState),
     CheckConstraint("(state = 'running') = (worker_id IS NOT NULL)", name="lease"),

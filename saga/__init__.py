@@ -35,6 +35,7 @@ from saga.errors import (
     UnknownName,
     UnknownSaga,
     UnknownStep,
+    WorkerLost,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownName",
     "UnknownSaga",
     "UnknownStep",
+    "WorkerLost",
     "approval",
     "current",
     "expose",

@@ -16,6 +16,7 @@
     ├── OutsideStep                current() called where no step runs
     ├── Unknown                    raised by a step: it cannot tell whether its effect happened
     ├── Permanent                  raised by a step: do not retry
+    ├── WorkerLost                 the error of a step at which one worker after the other was lost
     ├── SagaNotFound               no saga has this id (also a LookupError)
     ├── SagaEnded                  a signal, an approval or a cancel for a saga that is over
     ├── SagaFailed                 what `Handle.result()` raises; `.status`, `.error`
@@ -148,6 +149,13 @@ class Unknown(SagaError):
 
 class Permanent(SagaError):
     """Raised by a step: it failed, and trying again is useless."""
+
+
+class WorkerLost(SagaError):
+    """The error of a step at which `Retry.max_losses` workers were lost, one after the other.
+
+    Nobody raises it: it is stored, and its name is the `.type` of the StepFailed.
+    """
 
 
 class SagaNotFound(SagaError, LookupError):

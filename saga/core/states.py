@@ -1,6 +1,6 @@
 """The states of sagas and steps, and every legal move between them.
 
-These two tables are the only source: the database's triggers (migrations/first_schema.py), the
+These two tables are the only source: the database's triggers (migrations/versions), the
 guards in SQL and the diagram in the README are made from them, and tests hold all three to it.
 """
 

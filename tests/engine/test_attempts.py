@@ -37,9 +37,11 @@ def _apart() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
         yield
 
 
-def attempt(name: str, *, undo: bool = False, attempt: int = 1, in_doubt: bool = False) -> Outcome:
+def attempt(
+    name: str, *, undo: bool = False, attempt: int = 1, in_doubt: bool = False, lost: int = 0
+) -> Outcome:
     key = StepKey(UUID(int=1), 1, undo)
-    work = Work(key, "trip", Intent("step", name, "default"), attempt, 0, in_doubt)
+    work = Work(key, "trip", Intent("step", name, "default"), attempt, 0, in_doubt, lost=lost)
     return Attempts(Catalog(registry)).run(work)
 
 
@@ -90,4 +92,56 @@ def test_a_step_without_effect_is_in_no_doubt_when_its_attempts_are_gone() -> No
     step(read_only=True)(raising(ValueError()))
     outcome = attempt("pay", attempt=6, in_doubt=True)
     assert (outcome.state, outcome.in_doubt) == ("failed", False)
-    assert outcome.reason == "Permanent: no attempts left; none had an effect"
+    assert outcome.reason == (
+        "TimeoutError: its time was up, and no attempts are left; none had an effect"
+    )
+
+
+def test_the_death_of_its_worker_uses_up_no_attempt() -> None:
+    step(read_only=True, retry=Retry(max_attempts=1))(raising(ValueError("its own")))
+    outcome = attempt("pay", attempt=3, in_doubt=True, lost=2)
+    assert (outcome.state, outcome.reason) == ("failed", "ValueError: its own")
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "in_doubt"),
+    [
+        ({"read_only": True}, "failed", False),
+        ({}, "failed", True),
+        ({"on_unknown": "ask"}, "blocked", True),
+    ],
+)
+def test_so_many_workers_lost_in_a_row_end_a_step(
+    options: dict[str, Any], state: str, in_doubt: bool
+) -> None:
+    step(retry=Retry(max_attempts=9, max_losses=2), **options)(raising(AssertionError()))
+    outcome = attempt("pay", attempt=3, in_doubt=True, lost=2)
+    assert (outcome.state, outcome.in_doubt) == (state, in_doubt)
+    if state == "failed":
+        assert json.loads(outcome.error or "")["type"] == "WorkerLost"
+
+
+def test_a_probe_is_asked_once_more_than_workers_may_be_lost() -> None:
+    pay = step(retry=Retry(max_losses=2))(raising(AssertionError()))
+    asked: list[str] = []
+
+    @pay.probe
+    def look() -> Any:  # pyright: ignore[reportUnusedFunction]
+        asked.append("once")
+
+    last = attempt("pay", attempt=3, in_doubt=True, lost=2)
+    assert (last.state, last.in_doubt, asked) == ("failed", False, ["once"])
+    killer = attempt("pay", attempt=4, in_doubt=True, lost=3)
+    assert (killer.state, killer.in_doubt, asked) == ("blocked", True, ["once"])
+
+
+def test_so_many_workers_lost_in_a_row_block_an_undo() -> None:
+    pay = step(raising(AssertionError()))
+
+    @pay.compensation(retry=Retry(max_attempts=9, max_losses=2))
+    def refund(paid: int | None) -> None:  # pyright: ignore[reportUnusedFunction]
+        raise AssertionError
+
+    outcome = attempt("refund", undo=True, attempt=3, lost=2)
+    assert (outcome.state, outcome.in_doubt) == ("blocked", True)
+    assert json.loads(outcome.error or "")["type"] == "WorkerLost"

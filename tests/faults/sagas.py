@@ -363,3 +363,14 @@ async def expects_in_here(seconds: float) -> Any:
         return await signal("letter", timeout=timedelta(seconds=seconds))
     except TimeoutError:
         return None
+
+
+@step(read_only=True, retry=Retry(max_attempts=1))
+def look(item: int) -> str:
+    return effects.do("look")
+
+
+@saga
+async def looks() -> str:
+    """One step that has one attempt."""
+    return await look(1)

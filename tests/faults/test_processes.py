@@ -76,7 +76,7 @@ def test_warm_shutdown_hands_over(arena: Arena) -> None:
 
 
 def test_a_step_that_kills_its_worker(arena: Arena) -> None:
-    """It is given up after its attempts, and undone: what it does to others is bounded."""
+    """It is given up after so many, and undone: what it does to others is bounded."""
     saga = arena.start(sagas.deadly, key="one").id
     first = arena.worker()
 
@@ -88,12 +88,25 @@ def test_a_step_that_kills_its_worker(arena: Arena) -> None:
     arena.until(over, "it is given up", timeout=3 * PATIENCE)
     assert first.is_dead
     assert arena.records.statuses() == {saga: "compensated"}
-    assert arena.records.attempts(saga, 2) <= 4
-    assert len(arena.workers) <= 4
+    error = arena.records.steps(saga)[2, False].error
+    assert (error["type"], error["in_doubt"]) == ("WorkerLost", True)
+    assert arena.records.attempts(saga, 2) == len(arena.workers) == 4
+
+
+def test_a_step_of_one_attempt_outlives_its_worker(arena: Arena) -> None:
+    gate = arena.ledger.hold("do", "look", when="after")
+    saga = arena.start(sagas.looks, key="one").id
+    first = arena.worker()
+    arena.until(lambda: gate.arrived, "it is at it")
+    first.kill()
+    gate.open()
+    arena.worker()
+    assert arena.until_over(saga) == {saga: "completed"}
+    assert (arena.records.takeovers(), arena.records.attempts(saga)) == (1, 2)
 
 
 def test_an_undo_that_kills_its_worker(arena: Arena) -> None:
-    """It becomes a work item after its attempts."""
+    """It becomes a work item after so many."""
     saga = arena.start(sagas.mined, key="one").id
     arena.worker()
 
@@ -105,8 +118,9 @@ def test_an_undo_that_kills_its_worker(arena: Arena) -> None:
     arena.until(over, "it is given up", timeout=3 * PATIENCE)
     assert arena.records.statuses() == {saga: "partly_compensated"}
     assert arena.records.steps(saga)[1, True].state == "blocked"
-    assert arena.records.attempts(saga, 1, undo=True) == sagas.TWICE.max_attempts + 1
-    assert len(arena.workers) == sagas.TWICE.max_attempts + 1
+    assert arena.records.steps(saga)[1, True].error["type"] == "WorkerLost"
+    assert arena.records.attempts(saga, 1, undo=True) == sagas.TWICE.max_losses + 1
+    assert len(arena.workers) == sagas.TWICE.max_losses + 1
 
 
 def test_an_undo_that_never_answers(arena: Arena) -> None:

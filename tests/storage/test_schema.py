@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,8 +19,6 @@ from sqlalchemy.exc import IntegrityError
 from saga import models
 from saga.core.states import SAGA_MOVES, SETTLED, STEP_MOVES, SagaStatus, StepState
 from saga.errors import InvalidInput, SchemaOutdated
-from saga.migrations.first_schema import revision
-from saga.migrations.versions import r0001_initial
 from saga.storage.migrate import check, migrate, sqlalchemy_url
 
 COLUMNS = """
@@ -88,11 +85,6 @@ def test_migrations_make_what_the_models_say(
         }
 
     assert catalog(connection) == catalog(created)
-
-
-def test_the_first_revision_is_what_the_generator_writes() -> None:
-    wanted = "python migrations/first_schema.py > migrations/versions/r0001_initial.py"
-    assert Path(r0001_initial.__file__).read_text() == revision(), wanted
 
 
 def columns_of(state: StepState) -> dict[str, Any]:

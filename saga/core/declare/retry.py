@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -21,9 +21,14 @@ class Retry:
     is made longer or shorter by chance, by the share `jitter` at most, the longest ones, too. A
     single class of errors may stand for a tuple of one. An error is `unknown_on` before it is
     `give_up_on` before it is `retry_on`; one that is none of them fails the step.
+
+    An attempt whose worker is lost (killed, out of memory, paused beyond its lease) is none of
+    `max_attempts`: it is made again at once. But `max_losses` workers lost in a row end the step
+    too, as `WorkerLost`, so that one that kills its process does not go on with that.
     """
 
     max_attempts: int = 5
+    max_losses: int = field(default=3, kw_only=True)
     first: timedelta = timedelta(seconds=1)
     factor: float = 2.0
     maximum: timedelta = timedelta(minutes=5)
@@ -39,16 +44,17 @@ class Retry:
     )
 
     def __post_init__(self) -> None:
-        for field in ("retry_on", "give_up_on", "unknown_on"):
-            object.__setattr__(self, field, _classes(getattr(self, field), f"Retry: {field}"))
-        for field in ("first", "maximum"):
-            checked_time(getattr(self, field), f"Retry: {field}")
-        for field, of_type, wanted in _NUMBERS:
-            value = getattr(self, field)
+        for name in ("retry_on", "give_up_on", "unknown_on"):
+            object.__setattr__(self, name, _classes(getattr(self, name), f"Retry: {name}"))
+        for name in ("first", "maximum"):
+            checked_time(getattr(self, name), f"Retry: {name}")
+        for name, of_type, wanted in _NUMBERS:
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, of_type):
-                raise DefinitionError(f"Retry: {field} is {wanted}, not {value!r}")
+                raise DefinitionError(f"Retry: {name} is {wanted}, not {value!r}")
         wrong = (
             (not 1 <= self.max_attempts < 2**31, "max_attempts must be 1 or more"),
+            (not 1 <= self.max_losses < 2**31, "max_losses must be 1 or more"),
             (self.first < timedelta(0), "first must not be negative"),
             (self.maximum < timedelta(0), "maximum must not be negative"),
             (not 1.0 <= self.factor < float("inf"), "factor must be 1 or more"),
@@ -99,6 +105,7 @@ def checked_retry(retry: Retry | None, name: str) -> Retry | None:
 
 _NUMBERS: tuple[tuple[str, Any, str], ...] = (
     ("max_attempts", int, "a whole number"),
+    ("max_losses", int, "a whole number"),
     ("factor", (int, float), "a number"),
     ("jitter", (int, float), "a number"),
 )

@@ -146,6 +146,7 @@ class Advancer:
                     row.in_doubt,
                     row.result or results.get((row.saga_id, row.position)),
                     row.forgiven,
+                    row.lost,
                     row.traceparent,
                 )
             )

@@ -83,4 +83,5 @@ def _release(key: StepKey, attempt: int, begun: bool) -> Move:
         fences=True,
         due_in=0,
         reason="its thread ended without an outcome" if begun else "no thread took it up",
+        void="lost" if begun else "not begun",
     )

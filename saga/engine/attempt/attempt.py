@@ -16,7 +16,7 @@ from saga.core.declare.retry import Retry
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.event_loop import EventLoopThread
 from saga.engine.attempt.work import Outcome, Work
-from saga.errors import Permanent, Unknown
+from saga.errors import Unknown, WorkerLost
 from saga.failpoint import failpoint
 
 log = logging.getLogger("saga.step")
@@ -24,6 +24,8 @@ log = logging.getLogger("saga.step")
 _RAISED = (Exception, SystemExit, asyncio.CancelledError)  # by the user's code: no end of ours
 _EXHAUSTED = "no attempts left, and nobody knows whether it happened"
 _NONE_LEFT = "no attempts left; none had an effect"
+_TIME_WAS_UP = "its time was up, and no attempts are left; none had an effect"
+_NOT_ANSWERED = "whoever asked the probe did not come back"
 
 
 class Attempts:
@@ -63,10 +65,8 @@ class Attempts:
             if answer is not None:
                 return answer
             in_doubt = step.prober is None
-        if work.tries > step.retry.max_attempts:
-            why = Permanent(_NONE_LEFT) if leaves_no_trace else Unknown(_EXHAUSTED)
-            return _failed(why, in_doubt=in_doubt)
-        return self._call(step, values, work, in_doubt)
+        why = _given_up(work, step.retry, in_doubt, leaves_no_trace)
+        return _failed(why, in_doubt) if why else self._call(step, values, work, in_doubt)
 
     def _call(
         self, step: StepDefinition[..., Any], values: dict[str, Any], work: Work, in_doubt: bool
@@ -92,8 +92,9 @@ class Attempts:
                     "blocked", in_doubt=True, reason="its outcome is unknown: a person decides"
                 )
             return None
-        if work.tries > step.retry.max_attempts + 1:
-            return _unanswered(Unknown("whoever asked it did not come back"), step.retry, work)
+        if work.lost > step.retry.max_losses or work.tries > step.retry.max_attempts + 1:
+            error = _described(_lost(work) if work.lost else Unknown(_NOT_ANSWERED))
+            return Outcome("blocked", error=error, in_doubt=True, reason=_NOT_ANSWERED)
         try:
             found = self._run(step.call_probe, values, step.timeout)
             result = None if found is None else step.encode_result(found)
@@ -106,9 +107,10 @@ class Attempts:
     # -- backward
 
     def _undo(self, undo: Compensation, work: Work) -> Outcome:
-        if work.tries > undo.retry.max_attempts:
-            error = _described(Unknown(_EXHAUSTED), in_doubt=True)
-            return Outcome("blocked", error=error, in_doubt=True, reason=_EXHAUSTED)
+        why = _given_up(work, undo.retry, in_doubt=True)
+        if why is not None:
+            error = _described(why, in_doubt=True)
+            return Outcome("blocked", error=error, in_doubt=True, reason=str(why))
         try:
             result = work.result
             if result is None:
@@ -206,6 +208,23 @@ async def _in_context(coroutine: Coroutine[Any, Any, Any], ctx: StepContext) -> 
     """The step's context belongs to the thread that took it up; its coroutine runs in another."""
     with context.running(ctx):
         return await coroutine
+
+
+def _given_up(
+    work: Work, retry: Retry, in_doubt: bool, leaves_no_trace: bool = False
+) -> Exception | None:
+    """Why this attempt is not made; None if it is."""
+    if work.lost >= retry.max_losses:
+        return _lost(work)
+    if work.tries <= retry.max_attempts:
+        return None
+    if leaves_no_trace:
+        return TimeoutError(_TIME_WAS_UP)
+    return Unknown(_EXHAUSTED if in_doubt else _NONE_LEFT)
+
+
+def _lost(work: Work) -> WorkerLost:
+    return WorkerLost(f"{work.lost} workers in a row were lost while they ran it")
 
 
 def _leaves_no_trace(step: StepDefinition[..., Any]) -> bool:

@@ -24,18 +24,19 @@ class Work:
     fence: int  # the saga's when the lease was granted: a higher one may have taken it away
     in_doubt: bool = False
     result: str | None = None  # for a compensation: what the step returned
-    forgiven: int = 0  # attempts before an operator's retry, which count no longer
+    forgiven: int = 0  # attempts that count no longer
+    lost: int = 0  # workers lost in a row, just before this attempt
     traceparent: str | None = None  # the saga's
 
     @property
     def is_wanted_by_a_person(self) -> bool:
         """A person has just said that it shall be tried again."""
-        return self.forgiven > 0 and self.tries == 1
+        return self.forgiven > 0 and self.attempt - self.forgiven == 1
 
     @property
     def tries(self) -> int:
         """Attempts that count, this one included."""
-        return self.attempt - self.forgiven
+        return self.attempt - self.forgiven - self.lost
 
     @property
     def idempotency_key(self) -> str:

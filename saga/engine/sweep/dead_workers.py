@@ -73,7 +73,7 @@ class DeadWorkers:
             DueStep(saga_id, position, undo, "step", name, queue, "running", attempt, "")
             for saga_id, position, undo, attempt, queue, name in rows
         ]
-        moves = [unknown(step, _TAKEN_OVER) for step in steps]
+        moves = [unknown(step, _TAKEN_OVER, "lost") for step in steps]
         landed = store.record_each(moves) if moves else {}
         COUNTERS.takeovers += len(landed)
         self._publisher.publish(wakeup_of(step) for step in steps if step.key in landed)

@@ -4,6 +4,7 @@ that were lost are sent again.
 
 import json
 from functools import partial
+from typing import Literal
 
 from saga.core.rows import child_id
 from saga.engine.advance.children import compensate_children, recall_children, report_to_parents
@@ -109,7 +110,7 @@ def end_of_wait(row: DueStep) -> Move:
     return Move(row.key, "waiting", "failed", error=_TIMED_OUT, is_event=True, reason="deadline")
 
 
-def unknown(row: DueStep, reason: str) -> Move:
+def unknown(row: DueStep, reason: str, void: Literal["lost"] | None = None) -> Move:
     """Nobody can say whether the attempt had its effect."""
     return Move(
         row.key,
@@ -120,6 +121,7 @@ def unknown(row: DueStep, reason: str) -> Move:
         due_in=2.0,
         fences=True,
         reason=reason,
+        void=void,
     )
 
 

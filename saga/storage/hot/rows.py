@@ -1,7 +1,7 @@
 """What goes into the hot statements and what comes out of them."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from saga.core.intent import Intent
@@ -95,7 +95,10 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One step's transition that needs no decision. `attempt` None: whoever holds it."""
+    """One step's transition that needs no decision. `attempt` None: whoever holds it. `void`: why
+    the attempt that it ends is none of those that its step has: its worker was lost, or nobody had
+    begun it.
+    """
 
     key: StepKey
     before: str
@@ -112,6 +115,7 @@ class Move:
     actor: str | None = None
     reason: str | None = None
     note: str | None = None
+    void: Literal["lost", "not begun"] | None = None
 
 
 class Claimed(NamedTuple):
@@ -128,6 +132,7 @@ class Claimed(NamedTuple):
     applied: int
     fence: int
     forgiven: int
+    lost: int
     result: str | None
     traceparent: str | None
 

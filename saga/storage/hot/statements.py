@@ -86,6 +86,7 @@ SELECT id, awaited FROM held
 # Moves steps without a decision: outcomes of parallel steps, retries, timers, approvals, operators, takeovers.
 # `attempt` null: whoever holds it. What is not in the answer was busy (locked) or has moved on.
 # A step keeps its number in the journal: an undo that runs again is no second event.
+# Workers are lost in a row: what one of them reports (`worker_id`) ends that row.
 # What its worker calls unknown is due after a pause, and nobody sends its wake-up before: `wakes` is -1.
 RECORD = f"""
 WITH asked AS (
@@ -120,6 +121,8 @@ WITH asked AS (
          in_doubt = coalesce(n.in_doubt, t.in_doubt),
          event = CASE WHEN n.is_new THEN n.events + n.event ELSE n.had END,
          worker_id = NULL,
+         forgiven = t.forgiven + CASE WHEN n.void = 'not begun' THEN 1 WHEN n.worker_id IS NOT NULL THEN t.lost ELSE 0 END,
+         lost = CASE WHEN n.void = 'lost' THEN t.lost + 1 WHEN n.worker_id IS NOT NULL THEN 0 ELSE t.lost END,
          wakes = CASE WHEN n.after = 'unknown' AND n.worker_id IS NOT NULL THEN -1 ELSE 0 END,
          note = n.note,
          due_at = now() + make_interval(secs => n.due_in),
@@ -141,7 +144,8 @@ WITH asked AS (
     AS t(id, position, undo, due_in)
 ), held AS (
   SELECT a.*, s.seq, s.events, s.applied, s.fence, s.name AS saga_name, t.state AS before,
-         t.attempt + 1 AS token, {INTENT.read("t")}, t.in_doubt, t.forgiven, s.traceparent
+         t.attempt + 1 AS token, {INTENT.read("t")}, t.in_doubt, t.forgiven, t.lost,
+         s.traceparent
     FROM asked a
     JOIN saga.saga s ON s.id = a.id
     JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
@@ -167,7 +171,7 @@ WITH asked AS (
     FROM numbered n
 )
 SELECT n.id, n.position, n.undo, {INTENT.of("n")}, n.token, n.in_doubt, n.saga_name,
-       n.events, n.applied, n.fence, n.forgiven,
+       n.events, n.applied, n.fence, n.forgiven, n.lost,
        CASE WHEN n.undo THEN (SELECT f.result::text FROM saga.step f
                                WHERE f.saga_id = n.id AND f.position = n.position AND NOT f.undo) END,
        n.traceparent

@@ -67,7 +67,7 @@ SELECT id, seq, status, 'running', %(actor)s, %(reason)s FROM moved
 """
 
 _FRESH_BUDGET = """
-UPDATE saga.step SET forgiven = attempt
+UPDATE saga.step SET forgiven = attempt, lost = 0
  WHERE saga_id = %(id)s AND position = %(position)s AND undo = %(undo)s
 """
 

@@ -32,7 +32,8 @@ SELECT h.queue, h.status, u.state, u.in_doubt
 _UNDO_AGAIN = """
 WITH undone AS (
   UPDATE saga.step
-     SET state = %(after)s, worker_id = NULL, settled_at = NULL, wakes = -1, due_at = now()
+     SET state = %(after)s, worker_id = NULL, settled_at = NULL, wakes = -1, due_at = now(),
+         forgiven = attempt, lost = 0
    WHERE saga_id = %(id)s AND position = %(position)s AND undo AND state = %(before)s
   RETURNING saga_id, position, attempt
 ), moved AS (

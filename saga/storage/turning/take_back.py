@@ -51,6 +51,7 @@ WITH gone AS (
   UPDATE saga.step t
      SET state = g.next,
          forgiven = CASE WHEN %(after)s = 'ready' THEN g.attempt ELSE t.forgiven END,
+         lost = CASE WHEN %(after)s = 'ready' THEN 0 ELSE t.lost END,
          error = CASE WHEN %(after)s = 'ready' THEN NULL ELSE t.error END,
          event = NULL, settled_at = NULL, wakes = 0, note = NULL,
          deadline = t.deadline + h.lost,
