@@ -31,6 +31,7 @@ class Intent(NamedTuple):
     undo_queue: str | None = None
     pivot: bool = False
     read_only: bool = False
+    """It has no effect; of a child that completed: it began nothing that has an undo."""
 
     @property
     def signature(self) -> Signature:
@@ -39,7 +40,7 @@ class Intent(NamedTuple):
     @property
     def has_undo(self) -> bool:
         """Whether its effect can be taken back; a child does that by its own compensations."""
-        return self.compensation is not None or self.kind == "child"
+        return self.compensation is not None or (self.kind == "child" and not self.read_only)
 
     def undone(self) -> Intent:
         """What to ask for to take its effect back."""

@@ -376,3 +376,14 @@ async def hasty() -> str:
 async def decided_with_a_child() -> str:
     await commit(1)
     return await pair_of_steps()
+
+
+@saga
+async def survey() -> str:
+    """A child, with a child of its own, that only looks; then a step."""
+    return await tell(await looking_family())
+
+
+@saga
+async def looking_family() -> int:
+    return await looking_leg()

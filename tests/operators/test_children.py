@@ -22,6 +22,20 @@ def test_a_completed_child_is_undone_in_its_place(stage: Stage) -> None:
     assert not stage.stands()
 
 
+def test_a_child_that_did_nothing_is_nothing_to_undo(stage: Stage) -> None:
+    """Its parent has failed, and can be retried."""
+    stage.troubles.make("tell", "give_up")
+    saga = stage.start(sagas.survey)
+    child = stage.child(saga, 1)
+    assert (stage.status(saga), stage.status(child)) == ("failed", "completed")
+    assert (1, True) not in stage.arena.records.steps(saga)
+    stage.troubles.end("tell")
+    stage.ann.retry(saga)
+    stage.run()
+    assert (stage.status(saga), stage.stands()) == ("completed", ["tell"])
+    assert "nothing to undo" in (stage.ann.preview(saga).refused or "")
+
+
 def test_by_hand_too(stage: Stage) -> None:
     saga = stage.start(sagas.journey)
     child = stage.child(saga, 2)

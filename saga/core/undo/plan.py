@@ -100,7 +100,8 @@ def is_passed_pivot(row: StepRow) -> bool:
 def may_stand(row: StepRow) -> bool:
     """Whether a settled step has, or may have, an effect that its undo would take back.
 
-    A child that failed has undone itself, unless something of it is in doubt.
+    A child that failed has undone itself, unless something of it is in doubt; one that completed
+    may have done nothing.
     """
     if row.undo or not row.intent.has_undo:
         return False

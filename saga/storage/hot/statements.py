@@ -201,6 +201,20 @@ LOAD_STEPS = f"""
 SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) ORDER BY t.saga_id, t.position, t.undo
 """
 
+# Children that completed and, with theirs, never began anything that has an undo: there is nothing to undo of them.
+IDLE_CHILDREN = """
+WITH RECURSIVE kin AS (
+  SELECT s.id, s.parent_id AS saga_id, s.parent_position AS position FROM saga.saga s
+   WHERE s.parent_id = ANY(%(id)s::uuid[]) AND s.status = 'completed'
+  UNION ALL
+  SELECT s.id, k.saga_id, k.position FROM kin k JOIN saga.saga s ON s.parent_id = k.id
+)
+SELECT k.saga_id, k.position FROM kin k
+ GROUP BY k.saga_id, k.position
+HAVING NOT bool_or(EXISTS (SELECT FROM saga.step t WHERE t.saga_id = k.id AND NOT t.undo
+                              AND t.compensation IS NOT NULL AND t.attempt > 0))
+"""
+
 # What steps returned, read anew: a late result may have come while an undo waited to be claimed.
 RESULTS = """
 SELECT t.saga_id, t.position, t.result::text

@@ -77,10 +77,18 @@ class Store:
         return [_loaded(row) for row in self.connection.execute(statements.LOAD, parameters)]
 
     def load_steps(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
-        """All steps of these sagas, with what undoing them needs, in order of position."""
+        """All steps of these sagas, with what undoing them needs, in order of position. A child of
+        which there is nothing to undo is `read_only`.
+        """
+        ids = {"id": list(saga_ids)}
+        loaded = self.connection.execute(statements.LOAD_STEPS, ids)
+        rows = [_with_intent(StepRow, row) for row in loaded]
+        if any(row.intent.kind == "child" for row in rows):
+            idle = set(self.connection.execute(statements.IDLE_CHILDREN, ids).fetchall())
+            rows = [_idle(row) if row[:2] in idle else row for row in rows]
         found: dict[UUID, list[StepRow]] = {saga_id: [] for saga_id in saga_ids}
-        for row in self.connection.execute(statements.LOAD_STEPS, {"id": list(saga_ids)}):
-            found[row[0]].append(_with_intent(StepRow, row))
+        for row in rows:
+            found[row.saga_id].append(row)
         return found
 
     def results(self, keys: Sequence[StepKey]) -> dict[tuple[UUID, int], str | None]:
@@ -196,6 +204,10 @@ def each(record: Callable[[Sequence[Move]], Landed], moves: Sequence[Move]) -> L
 def _with_intent(of: Callable[..., T], row: tuple[Any, ...]) -> T:
     """A row of a step: its key, its intent, the rest."""
     return of(*row[:3], Intent(*row[3:_REST]), *row[_REST:])
+
+
+def _idle(row: StepRow) -> StepRow:
+    return row._replace(intent=row.intent._replace(read_only=True))
 
 
 def _loaded(row: tuple[Any, ...]) -> Loaded:
