@@ -5,6 +5,7 @@ from saga.engine.attempt.work import Outcome
 from tests.faults.arena import Arena
 from tests.faults.code import sagas
 
+_RETRYING = Outcome("retrying", error='{"type":"E"}', in_doubt=True, retry_in=0.0, reason="E: no")
 _STALE, _FRESH = Outcome("succeeded", '"stale"'), Outcome("succeeded", '"fresh"')
 
 
@@ -77,3 +78,35 @@ def test_result_that_comes_again_after_its_reply_was_lost(arena: Arena) -> None:
         one.conductor.settle(work, _STALE)
         assert arena.records.history(saga) == before
         assert arena.records.steps(saga)[1, False].event == 1
+
+
+def test_failure_that_comes_again_after_the_next_attempt_has_begun(arena: Arena) -> None:
+    """Its reply was lost; it was taken all the same, and nothing of it was refused."""
+    saga = arena.start(sagas.trip, 1, key="one").id
+    with arena.inline() as one, arena.sweeper() as sweeper:
+        work = one.conductor.advance(saga)
+        assert work is not None
+        one.conductor.settle(work, _RETRYING)
+        arena.sweep_until(
+            sweeper, lambda: arena.records.steps(saga)[1, False].state == "ready", "it is due"
+        )
+        before = arena.records.history(saga)
+        one.conductor.settle(work, _RETRYING)
+        assert arena.records.history(saga) == before
+        arena.drive(one, saga)
+        before = arena.records.history(saga)
+        one.conductor.settle(work, _RETRYING)
+        assert arena.records.history(saga) == before
+    assert arena.until_over(saga) == {saga: "completed"}
+
+
+def test_late_failure_is_told_as_what_happened(arena: Arena) -> None:
+    saga = arena.start(sagas.trip, 1, key="one").id
+    with arena.inline() as zombie, arena.inline() as other:
+        old = zombie.conductor.advance(saga)
+        assert old is not None
+        arena.take_over(zombie)
+        zombie.conductor.settle(old, _RETRYING)
+        arena.drive(other, saga)
+    assert [row.reason for row in arena.records.rejected()] == ["late failed of attempt 1: E: no"]
+    assert arena.until_over(saga) == {saga: "completed"}

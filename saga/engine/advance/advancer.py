@@ -237,7 +237,12 @@ class Advancer:
 
     def _reject(self, move: Move) -> None:
         """A late outcome changes nothing; but an effect that was taken for none is to be undone."""
-        self._ready().note_rejected(move, f"late {move.after} of attempt {move.attempt}")
+        ended = "failed" if move.after == "retrying" else move.after
+        reason = f"late {ended} of attempt {move.attempt}"
+        if not self._ready().note_rejected(
+            move, f"{reason}: {move.reason}" if move.reason else reason
+        ):
+            return
         if not move.key.undo and (move.after == "succeeded" or move.in_doubt):
             news = keep_effect(self._ready().connection, move.key, move.result)
             if news is not None:

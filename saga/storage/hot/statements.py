@@ -238,10 +238,16 @@ UPDATE saga.signal g SET consumed_by = c.position
  WHERE g.saga_id = c.id AND g.event = c.event
 """
 
-# A result that came too late: kept in the history, never applied.
+# A result that came too late: kept in the history, never applied. Not if it was taken, and the reply to it was lost.
 NOTE_REJECTED = """
 WITH held AS (
-  UPDATE saga.saga SET seq = seq + 1 WHERE id = %(id)s RETURNING seq
+  UPDATE saga.saga s SET seq = seq + 1
+   WHERE id = %(id)s
+     AND NOT EXISTS (SELECT FROM saga.history h
+                      WHERE h.saga_id = s.id AND h.position = %(position)s AND h.undo = %(undo)s
+                        AND h.before = 'running' AND h.after = %(after)s
+                        AND h.attempt = %(attempt)s AND h.worker_id = %(worker_id)s)
+  RETURNING seq
 )
 INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason)
 SELECT %(id)s, seq, %(position)s, %(undo)s, NULL, 'rejected', %(attempt)s, %(worker_id)s, %(reason)s FROM held

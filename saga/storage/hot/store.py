@@ -123,19 +123,23 @@ class Store:
         """Writes beside signals, given by saga, position and event, who took them."""
         self.connection.execute(statements.NOTE_CONSUMED, _columns(taken, "id position event"))
 
-    def note_rejected(self, move: Move, reason: str) -> None:
-        """Keeps a late result in the history; nothing else changes."""
-        self.connection.execute(
+    def note_rejected(self, move: Move, reason: str) -> bool:
+        """Keeps a late result in the history; nothing else changes. False: it came twice, and was
+        not late the first time.
+        """
+        noted = self.connection.execute(
             statements.NOTE_REJECTED,
             {
                 "id": move.key.saga_id,
                 "position": move.key.position,
                 "undo": move.key.undo,
+                "after": move.after,
                 "attempt": move.attempt,
                 "worker_id": move.worker_id,
                 "reason": reason,
             },
         )
+        return noted.rowcount > 0
 
     def queues(self, saga_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
         """Where the code of these sagas is."""
