@@ -130,7 +130,7 @@ def test_what_has_not_failed_is_not_retried(service: Service) -> None:
     until(lambda: api.get(f"/v1/sagas/{saga_id}").json["steps"], "it waits")
     refused(api.post(resolve, {"action": "retry"}), 409)
     refused(api.post(f"/v1/sagas/{saga_id}/steps/0/resolve", {"action": "retry"}), 422)
-    assert api.get("/v1/blocked").json == {"blocked": [], "next": None}
+    assert api.get("/v1/blocked").json == {"blocked": [], "next": None, "stranded": []}
 
 
 def test_what_was_done_by_hand_is_of_the_steps_type(service: Service) -> None:

@@ -152,6 +152,22 @@ def test_blocked(ask: Ask, rows: Rows) -> None:
     assert f"More: --cursor {first['next']}" in ask("blocked", "--limit", "1").stdout
 
 
+def test_what_no_worker_knows_is_told_like_what_is_blocked(ask: Ask, rows: Rows) -> None:
+    """As after a compensation was renamed."""
+    saga_id = rows.saga(status=SagaStatus.COMPENSATING)
+    why = "worker 1: no step is named 'unsend'"
+    now = func.now()
+    rows.step(saga_id, 4, StepState.READY, undo=True, name="unsend", note=why, due_at=now)
+    rows.step(saga_id, 5, StepState.READY, undo=True, name="others", due_at=now)
+    (item,) = ask("blocked", "--json").json["stranded"]
+    assert (item["position"], item["undo"], item["note"]) == (4, True, why)
+    shown = ask("blocked", str(saga_id)).stdout
+    assert "undo unsend" in shown
+    assert "Nothing is blocked." not in shown
+    assert why in ask("show", str(saga_id)).stdout
+    assert ask("backlog", "--json").json["queues"][0]["ready"] >= 1
+
+
 def test_approvals(ask: Ask, rows: Rows) -> None:
     saga_id = rows.saga("order")
     due = func.now() + timedelta(days=1)

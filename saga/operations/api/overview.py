@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from saga.operations.api.access import Viewer
 from saga.operations.api.params import CursorText, Limit, cursor
 from saga.operations.api.services import Using
 from saga.storage import queries
-from saga.storage.queries import Backlog, BlockedItem, WorkerRow
+from saga.storage.queries import Backlog, BlockedItem, StrandedItem, WorkerRow
 
 router = APIRouter(prefix="/v1", tags=["overview"])
 
@@ -19,6 +20,7 @@ class Blocked(BaseModel):
 
     blocked: list[BlockedItem]
     next: str | None
+    stranded: list[StrandedItem]
 
 
 @router.get("/blocked")
@@ -29,9 +31,17 @@ def blocked(
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> Blocked:
-    """What waits for a person to decide: see `resolve`."""
-    page = using.read(lambda c: queries.blocked(c, limit=limit, after=cursor(after)))
-    return Blocked(blocked=list(page.rows), next=str(page.next) if page.next else None)
+    """What waits for a person to decide: see `resolve`. With the first page, `stranded`: what waits
+    for a worker that knows it.
+    """
+
+    def look(connection: Connection) -> Blocked:
+        page = queries.blocked(connection, limit=limit, after=cursor(after))
+        unknown = () if after else queries.stranded(connection, limit=limit)
+        following = str(page.next) if page.next else None
+        return Blocked(blocked=list(page.rows), next=following, stranded=list(unknown))
+
+    return using.read(look)
 
 
 class Queues(BaseModel):

@@ -1,5 +1,7 @@
 """`saga blocked`."""
 
+from collections.abc import Sequence
+
 import click
 from rich.console import Console
 
@@ -11,7 +13,15 @@ from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
 from saga.operations.units import clock
 from saga.operations.why import error_text
-from saga.storage.queries import BlockedItem, Cursor, Page, blocked, find_saga
+from saga.storage.queries import (
+    BlockedItem,
+    Cursor,
+    Page,
+    StrandedItem,
+    blocked,
+    find_saga,
+    stranded,
+)
 
 
 @click.command("blocked", cls=SagaCommand)
@@ -19,19 +29,53 @@ from saga.storage.queries import BlockedItem, Cursor, Page, blocked, find_saga
 @limit
 @cursor
 def command(saga_id: str | None, limit: int, cursor: str | None) -> None:
-    """List the work items: steps and undos that a person must decide on."""
+    """List the work items: steps and undos that a person must decide on; and those that no worker
+    that was asked can run, as after a compensation was renamed.
+    """
     after = Cursor.parse(cursor) if cursor else None
     with reading() as connection:
         found = find_saga(connection, saga_id) if saga_id else None
         page = blocked(connection, found, limit=limit, after=after)
-    value = {"blocked": page.rows, "next": str(page.next) if page.next else None}
-    settings().output.emit(value, lambda screen: _render(screen, page))
+        unknown = () if after else stranded(connection, found, limit=limit)
+    value = {
+        "blocked": page.rows,
+        "next": str(page.next) if page.next else None,
+        "stranded": unknown,
+    }
+    settings().output.emit(value, lambda screen: _render(screen, page, unknown))
 
 
-def _render(screen: Console, page: Page[BlockedItem]) -> None:
-    if not page.rows:
+def _render(screen: Console, page: Page[BlockedItem], unknown: Sequence[StrandedItem]) -> None:
+    if page.rows:
+        _show_blocked(screen, page)
+    elif not unknown:
         screen.print("Nothing is blocked.")
-        return
+    if unknown:
+        screen.print("These go on when a worker that knows them serves their queue:")
+        _show_stranded(screen, unknown)
+
+
+def _show_stranded(screen: Console, rows: Sequence[StrandedItem]) -> None:
+    show_table(
+        screen,
+        ["SAGA", "ID", "POSITION", "WHAT", "QUEUE", "SINCE", "WHY"],
+        [
+            [
+                row.saga_name,
+                str(row.saga_id),
+                str(row.position),
+                f"{'undo' if row.undo else 'step'} {row.step}",
+                row.queue or "",
+                clock(row.since),
+                row.note,
+            ]
+            for row in rows
+        ],
+        right="POSITION",
+    )
+
+
+def _show_blocked(screen: Console, page: Page[BlockedItem]) -> None:
     show_table(
         screen,
         ["SAGA", "ID", "POSITION", "WHAT", "IN DOUBT", "SINCE", "ATTEMPTS", "WHY", "ARGUMENTS"],

@@ -15,6 +15,7 @@ from saga.storage.queries.identity import announced_input, find_saga, known_saga
 from saga.storage.queries.listing import SagaFilter, SagaRow, list_sagas
 from saga.storage.queries.page import Cursor, Page
 from saga.storage.queries.snapshot import reader, shown_url, snapshot
+from saga.storage.queries.stranded import StrandedItem, stranded
 from saga.storage.queries.workers import WorkerRow, workers
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SagaFilter",
     "SagaRow",
     "StepDetail",
+    "StrandedItem",
     "Transition",
     "WorkerRow",
     "announced_input",
@@ -51,5 +53,6 @@ __all__ = [
     "reader",
     "shown_url",
     "snapshot",
+    "stranded",
     "workers",
 ]
