@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from saga.core.states import StepState
+from saga.core.states import SETTLED, StepState, sql
 from saga.models.base import metadata, one_of
 
 step = Table(
@@ -93,22 +93,24 @@ step = Table(
     ),
     one_of("kind", ("step", "timer", "signal", "approval", "child")),
     one_of("state", StepState),
-    CheckConstraint("(state = 'running') = (worker_id IS NOT NULL)", name="lease"),
+    CheckConstraint(f"(state = {sql(StepState.RUNNING)}) = (worker_id IS NOT NULL)", name="lease"),
     CheckConstraint(
-        "(state IN ('succeeded', 'failed', 'cancelled', 'skipped')) = (settled_at IS NOT NULL)",
+        f"(state IN {sql(SETTLED)}) = (settled_at IS NOT NULL)",
         name="settled",
     ),
     Index("step_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("step_worker_id_idx", "worker_id", postgresql_where=text("worker_id IS NOT NULL")),
     Index("step_started_at_idx", "started_at", postgresql_using="brin"),  # effects since a time
-    Index("step_blocked_idx", "saga_id", postgresql_where=text("state = 'blocked'")),
+    Index(
+        "step_blocked_idx", "saga_id", postgresql_where=text(f"state = {sql(StepState.BLOCKED)}")
+    ),
     Index(
         "step_approval_idx",
         "asked_at",
         "saga_id",
         "position",
         "name",
-        postgresql_where=text("kind = 'approval' AND state = 'waiting'"),
+        postgresql_where=text(f"kind = 'approval' AND state = {sql(StepState.WAITING)}"),
     ),
     postgresql_with={"fillfactor": 80},
 )

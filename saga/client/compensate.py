@@ -4,19 +4,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from saga.core.rows import StepRow
-from saga.core.states import ENDED, SagaStatus
+from saga.core.states import ENDED, FORWARD, SagaStatus
 from saga.core.undo.plan import Choice
 from saga.core.undo.preview import Preview, preview_undos
 from saga.core.undo.reopening import pivot_under_way
 from saga.errors import Conflict, InvalidInput, SagaEnded
 from saga.storage.turning.by_hand import Held
 
-_UNDOABLE = (
-    SagaStatus.RUNNING,
-    SagaStatus.PARKED,
-    SagaStatus.COMPLETED,
-    SagaStatus.PARTLY_COMPENSATED,
-)
+_UNDOABLE = (*FORWARD, SagaStatus.COMPLETED, SagaStatus.PARTLY_COMPENSATED)
 
 
 def choice_of(only: Iterable[int], since: int | None) -> Choice:
@@ -48,7 +43,7 @@ def refuse_compensation(held: Held, rows: list[StepRow], choice: Choice) -> None
 
 def refuse_cancel(held: Held, rows: list[StepRow]) -> None:
     """Raises SagaEnded for a saga that does not go forward, and Conflict from its pivot on."""
-    if held.status not in (SagaStatus.RUNNING, SagaStatus.PARKED):
+    if held.status not in FORWARD:
         raise SagaEnded(f"{_named(held)} cannot be cancelled: it is {held.status}")
     _refuse_at_pivot(held, rows)
     _refuse_past_pivot(held, rows)

@@ -10,7 +10,7 @@ from saga.core.codec import encode, parse
 from saga.core.declare.registry import registry
 from saga.core.rows import StepRow, child_id
 from saga.core.schema_check import check_value
-from saga.core.states import ENDED, SagaStatus, StepState
+from saga.core.states import ENDED, FORWARD, SagaStatus, StepState
 from saga.errors import Conflict, InvalidInput, UnknownStep
 from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Store
@@ -86,7 +86,7 @@ def _retry(
     reason: str | None,
     due_in: float,
 ) -> list[WakeUp]:
-    forward = held.status in (SagaStatus.RUNNING, SagaStatus.PARKED)
+    forward = held.status in FORWARD
     if not row.undo and not forward:
         raise Conflict(
             f"saga {held.id} is {held.status}: its step {row.position} cannot run any more. Skip "

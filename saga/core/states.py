@@ -4,7 +4,9 @@ These two tables are the only source: the database's triggers (migrations/versio
 guards in SQL and the diagram in the README are made from them, and tests hold all three to it.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import LiteralString, cast
 
 
 class StepState(StrEnum):
@@ -140,13 +142,40 @@ SAGA_MOVES: dict[SagaStatus | None, frozenset[SagaStatus]] = {
 }
 
 CLAIMABLE = (StepState.READY, StepState.UNKNOWN)
+"""A worker may take its lease."""
+BEGUN = (StepState.RUNNING, StepState.UNKNOWN)
+"""An attempt is at it, or was: it may have its effect already."""
 SETTLED = (StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELLED, StepState.SKIPPED)
+"""It has its event in the journal, and moves again only by a person's hand."""
+RESULTLESS = (StepState.FAILED, StepState.CANCELLED, StepState.SKIPPED)
+"""Settled otherwise than by success; its effect may stand all the same (`in_doubt`)."""
+REOPENABLE = (StepState.FAILED, StepState.CANCELLED)
+"""What a retry of the saga, or a pivot, opens again."""
 OPEN = frozenset(state for state in StepState if state not in SETTLED)
-ENDED = tuple(
-    s
-    for s in SagaStatus
-    if s not in (SagaStatus.RUNNING, SagaStatus.PARKED, SagaStatus.COMPENSATING)
+"""It may still run, or waits for something."""
+
+FORWARD = (SagaStatus.RUNNING, SagaStatus.PARKED)
+"""Its code decides; parked: once it fits again."""
+DECIDABLE = (SagaStatus.RUNNING, SagaStatus.COMPENSATING)
+"""What comes in can be decided upon."""
+ACTIVE = (*FORWARD, SagaStatus.COMPENSATING)
+"""It has not ended."""
+ENDED = tuple(status for status in SagaStatus if status not in ACTIVE)
+"""Nothing goes on by itself; some are turned round later (SAGA_MOVES)."""
+TURNED = (
+    SagaStatus.FAILED,
+    SagaStatus.COMPENSATED,
+    SagaStatus.CANCELLED,
+    SagaStatus.PARTLY_COMPENSATED,
 )
+"""It has ended otherwise than by completing: nothing of it is wanted any more."""
+
+
+def sql(states: StrEnum | Iterable[StrEnum]) -> LiteralString:
+    """`'ready'` for a state, `('ready', 'unknown')` for several: for constants of statements."""
+    if isinstance(states, StrEnum):
+        return cast("LiteralString", f"'{states}'")
+    return f"({', '.join(map(sql, states))})"
 
 
 def illegal_move_condition(

@@ -18,6 +18,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from saga.core.states import StepState
 from saga.engine.attempt.work import Outcome, Work
 from saga.engine.worker.watchers import Watcher
 
@@ -70,7 +71,7 @@ class TaskEvents(Watcher):
         event: _Event = {"uuid": _uuid(work), "timestamp": time.time()}
         if outcome.state == "succeeded":
             event |= {"type": "task-succeeded", "result": "(not shown)", "runtime": seconds}
-        elif outcome.state in ("retrying", "unknown"):
+        elif outcome.state in (StepState.RETRYING, StepState.UNKNOWN):
             event |= {"type": "task-retried", "exception": outcome.state, "traceback": None}
         else:
             event |= {"type": "task-failed", "exception": outcome.state, "traceback": None}

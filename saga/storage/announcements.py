@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from saga.core.states import SagaStatus, sql
 from saga.storage.horizon import HORIZON
 from saga.storage.starts import Executor
 
@@ -30,7 +31,7 @@ UPDATE saga.saga SET due_at = now(), wakes = -1
  WHERE id IN (SELECT s.id FROM saga.saga s
                 JOIN unnest(%(name)s::text[], %(version)s::int[]) AS a(name, version)
                   ON a.name = s.name AND a.version = s.version
-               WHERE s.status = 'parked' AND s.due_at < now() + {HORIZON}
+               WHERE s.status = {sql(SagaStatus.PARKED)} AND s.due_at < now() + {HORIZON}
                ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 RETURNING 1
 """

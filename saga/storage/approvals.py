@@ -3,15 +3,19 @@
 from uuid import UUID
 
 from saga.core.codec import encode
+from saga.core.states import StepState, sql
 from saga.core.which_approval import Answer, Asked
+from saga.storage import payloads
 from saga.storage.starts import Executor
 
+_OPEN, _ANSWERED = sql(StepState.WAITING), sql(StepState.SUCCEEDED)
+
 # The row that is locked is the one that was chosen: if it was answered meanwhile, nothing is.
-_ANSWER = """
+_ANSWER = f"""
 WITH held AS (
   SELECT s.id, s.queue, s.seq, s.events, t.position
     FROM saga.saga s JOIN saga.step t ON t.saga_id = s.id
-   WHERE s.id = %(id)s AND t.kind = 'approval' AND t.state = 'waiting' AND NOT t.undo
+   WHERE s.id = %(id)s AND t.kind = 'approval' AND t.state = {_OPEN} AND NOT t.undo
      AND (%(name)s::text IS NULL OR t.name = %(name)s) AND (t.due_at IS NULL OR t.due_at > now())
      AND (t.position = %(position)s::int OR %(position)s::int IS NULL AND NOT EXISTS (
            SELECT FROM saga.step o
@@ -20,10 +24,10 @@ WITH held AS (
      FOR UPDATE OF s, t
 ), stepped AS (
   UPDATE saga.step t
-     SET state = 'succeeded', result = %(result)s::json, event = h.events + 1, settled_at = now(),
-         due_at = NULL
+     SET state = {_ANSWERED}, result = {payloads.written("%(result)s")},
+         event = h.events + 1, settled_at = now(), due_at = NULL
     FROM held h
-   WHERE t.saga_id = h.id AND t.position = h.position AND NOT t.undo AND t.state = 'waiting'
+   WHERE t.saga_id = h.id AND t.position = h.position AND NOT t.undo AND t.state = {_OPEN}
   RETURNING t.saga_id, t.position
 ), moved AS (
   UPDATE saga.saga s
@@ -33,7 +37,7 @@ WITH held AS (
   RETURNING s.id, s.seq, s.queue
 ), noted AS (
   INSERT INTO saga.history (saga_id, seq, position, undo, before, after, actor, reason)
-  SELECT m.id, m.seq, t.position, false, 'waiting', 'succeeded', %(actor)s, %(reason)s
+  SELECT m.id, m.seq, t.position, false, {_OPEN}, {_ANSWERED}, %(actor)s, %(reason)s
     FROM moved m JOIN stepped t ON t.saga_id = m.id
 ), audited AS (
   INSERT INTO saga.audit (actor, action, saga_id, position, reason)
@@ -66,8 +70,9 @@ def answer(
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-_ASKED = """
-SELECT position, name, state, result::text, coalesce(state = 'waiting' AND due_at <= now(), false)
+_ASKED = f"""
+SELECT position, name, state, {payloads.read("result")},
+       coalesce(state = {_OPEN} AND due_at <= now(), false)
   FROM saga.step WHERE saga_id = %(id)s AND kind = 'approval' AND NOT undo ORDER BY position
 """
 

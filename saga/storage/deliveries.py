@@ -7,10 +7,11 @@ from uuid import UUID
 
 import psycopg
 
+from saga.storage import payloads
 from saga.storage.starts import Executor
 
 # At most so many a host at once: a slow receiver must not keep the others waiting.
-_CLAIM = """
+_CLAIM = f"""
 WITH due AS (
   SELECT id, url, due_at FROM saga.delivery
    WHERE due_at <= now() AND split_part(url, '/', 3) <> ALL(%(busy)s::text[])
@@ -29,8 +30,8 @@ WITH due AS (
   RETURNING d.*
 )
 SELECT c.id, c.saga_id, c.status, c.url, c.attempt, c.attempt - c.forgiven,
-       s.name, s.version, s.key, s.result::text, s.error::text, s.attributes::text,
-       extract(epoch FROM h.at)::float8
+       s.name, s.version, s.key, {payloads.read("s.result")}, {payloads.read("s.error")},
+       s.attributes::text, extract(epoch FROM h.at)::float8
   FROM claimed c
   JOIN saga.saga s ON s.id = c.saga_id
   JOIN saga.history h ON h.saga_id = c.saga_id AND h.seq = c.seq

@@ -5,6 +5,7 @@ from typing import LiteralString, NamedTuple
 
 import psycopg
 
+from saga.core.states import CLAIMABLE, DECIDABLE, sql
 from saga.storage.horizon import HORIZON
 
 # What waits for a worker is due within the horizon: a range of a partial index. Stops at `most`.
@@ -12,12 +13,12 @@ _DEMAND: LiteralString = f"""
 SELECT (SELECT count(*) FROM (
           SELECT FROM saga.step
            WHERE due_at <= now() + {HORIZON} AND kind = 'step'
-             AND state IN ('ready', 'unknown') AND queue = ANY(%(queues)s)
+             AND state IN {sql(CLAIMABLE)} AND queue = ANY(%(queues)s)
            LIMIT %(most)s) t),
        (SELECT count(*) FROM (
           SELECT FROM saga.saga
            WHERE due_at <= now() + {HORIZON}
-             AND status IN ('running', 'compensating') AND queue = ANY(%(queues)s)
+             AND status IN {sql(DECIDABLE)} AND queue = ANY(%(queues)s)
            LIMIT %(most)s) s),
        (SELECT count(*) FROM saga.worker WHERE ended_at IS NULL AND queues && %(queues)s::text[])
 """

@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepKey
+from saga.core.states import CLAIMABLE, StepState, sql
 from saga.storage.horizon import HORIZON, LONGEST
 from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Landed, Store
@@ -86,7 +87,7 @@ UPDATE saga.step t
   FROM (SELECT w.saga_id, w.position, w.undo
           FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[]) AS a(id, position, undo)
           JOIN saga.step w ON w.saga_id = a.id AND w.position = a.position AND w.undo = a.undo
-         WHERE w.state IN ('ready', 'unknown', 'waiting') AND w.due_at <= now()
+         WHERE w.state IN {sql((*CLAIMABLE, StepState.WAITING))} AND w.due_at <= now()
            FOR UPDATE OF w SKIP LOCKED) k
  WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo
 """
@@ -101,7 +102,7 @@ UPDATE saga.saga
 _EXPEDITE_STEPS: LiteralString = f"""
 UPDATE saga.step t SET due_at = now(), wakes = -1
   FROM (SELECT saga_id, position, undo FROM saga.step
-         WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN ('ready', 'unknown') AND wakes >= 0
+         WHERE due_at > now() AND due_at < now() + {HORIZON} AND state IN {sql(CLAIMABLE)} AND wakes >= 0
            AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s))
          ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED) k
  WHERE t.saga_id = k.saga_id AND t.position = k.position AND t.undo = k.undo

@@ -14,6 +14,8 @@ from uuid import UUID
 
 import psycopg
 
+from saga.core.states import SETTLED, SagaStatus, sql
+
 BUSY = "held by somebody"
 RECENT = "a child runs, or ended later"
 UNSETTLED = "something waits for a person"
@@ -45,14 +47,14 @@ SELECT id, coalesce(ended_at < %(before)s, false) FROM saga.saga
  WHERE id = ANY(%(id)s::uuid[]) FOR UPDATE SKIP LOCKED
 """
 # Seen by statements that begin when all rows are held: no move of a step is missed.
-_UNSETTLED = """
+_UNSETTLED = f"""
 SELECT id FROM saga.saga
- WHERE id = ANY(%(id)s::uuid[]) AND status = 'partly_compensated'
+ WHERE id = ANY(%(id)s::uuid[]) AND status = {sql(SagaStatus.PARTLY_COMPENSATED)}
    AND status <> ALL(%(statuses)s::text[])
  UNION
 SELECT saga_id FROM saga.step
  WHERE saga_id = ANY(%(id)s::uuid[])
-   AND state NOT IN ('succeeded', 'failed', 'cancelled', 'skipped')
+   AND state NOT IN {sql(SETTLED)}
 """
 # Callbacks move without their saga's row: those that are done are held, too.
 _UNDELIVERED = """

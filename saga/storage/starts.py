@@ -5,7 +5,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 from uuid import UUID
 
+from saga.core.states import ACTIVE, sql
 from saga.errors import KeyConflict, UnknownSaga
+from saga.storage import payloads
 
 
 class Executor(Protocol):
@@ -48,8 +50,8 @@ SELECT * FROM saga.accept_starts(
   %(input)s::text[], %(attributes)s::text[], %(callback)s::text[], %(traceparent)s::text[],
   %(actor)s::text, %(due_in)s::float8)
 """
-_EXISTING = """
-SELECT id, input::jsonb = %(input)s::jsonb FROM saga.saga WHERE name = %(name)s AND key = %(key)s
+_EXISTING = f"""
+SELECT id, {payloads.same("input", "%(input)s")} FROM saga.saga WHERE name = %(name)s AND key = %(key)s
 """
 _NAMES = "SELECT DISTINCT name FROM saga.definition"
 
@@ -152,16 +154,17 @@ def signal(
     return Signalled(*rows[0]) if rows else None
 
 
-_STATUS = """
-SELECT status, result::text, error::text, name, version, exposed::text FROM saga.saga WHERE id = %(id)s
+_STATUS = f"""
+SELECT status, {payloads.read("result")}, {payloads.read("error")}, name, version, {payloads.read("exposed")}
+  FROM saga.saga WHERE id = %(id)s
 """
 
 
 # Only a hint: it must not hold the saga's row until the disk has it.
-_AWAIT = """
+_AWAIT = f"""
 WITH hint AS (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE saga.saga SET awaited = true FROM hint
- WHERE id = %(id)s AND status IN ('running', 'parked', 'compensating') RETURNING 1
+ WHERE id = %(id)s AND status IN {sql(ACTIVE)} RETURNING 1
 """
 
 

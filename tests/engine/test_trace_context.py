@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from saga import Client, StartRequest
+from saga.core.intent import Intent
 from saga.core.rows import child_id
 from saga.core.traces import trace_root
 from saga.storage.connect import connect
@@ -95,15 +96,18 @@ def test_children_are_below_their_parents(
     """Also children of children, and those that the sweeper has to start."""
     (handle,) = client.start_many([StartRequest("order", traceparent=given)])
     child, grandchild = child_id(handle.id, 1), uuid4()
-    sql.execute(
-        "INSERT INTO saga.step (saga_id, position, undo, kind, name, state, args, after)"
-        """ VALUES (%s, 1, false, 'child', 'order', 'waiting', '{"version": 1, "input": {}}', 0)""",
-        (handle.id,),
-    )
     with connect(database_url, "test") as connection:
         store = Store(connection)
-        store.restart_children([(handle.id, 1, child)])
-        store.start_child(grandchild, "order", 1, "sagas", "{}", child, 1)
+        for parent, below_it in ((handle.id, child), (child, grandchild)):
+            sql.execute(
+                "INSERT INTO saga.step (saga_id, position, undo, kind, name, state, args, after)"
+                " VALUES (%s, 1, false, 'child', 'order', 'waiting', '{}', 0)",
+                (parent,),
+            )
+            lost = store.lost_children([(parent, 1, below_it)])
+            assert lost == [(parent, 1, Intent("child", "order"))]
+            assert store.start_child(below_it, 1, "sagas", "{}", parent, 1)
+            assert store.lost_children([(parent, 1, below_it)]) == []
     root = trace_root(handle.id, given)
     below = trace_root(child, stored(sql, child))
     furthest = trace_root(grandchild, stored(sql, grandchild))

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from saga.core.rows import StepRow
-from saga.core.states import OPEN, SagaStatus, StepState
+from saga.core.states import OPEN, RESULTLESS, SagaStatus, StepState
 
-_FINISHED_UNDO = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.BLOCKED, StepState.FAILED)
 _LEFT_STANDING = (StepState.SKIPPED, StepState.BLOCKED, StepState.FAILED)
+_FINISHED_UNDO = (StepState.SUCCEEDED, *_LEFT_STANDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,7 @@ def may_stand(row: StepRow) -> bool:
     """
     if row.undo or not row.intent.has_undo:
         return False
-    return row.state == StepState.SUCCEEDED or (
-        row.in_doubt and row.state in (StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
-    )
+    return row.state == StepState.SUCCEEDED or (row.in_doubt and row.state in RESULTLESS)
 
 
 def dropped_state(row: StepRow) -> StepState:

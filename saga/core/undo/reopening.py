@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saga.core.rows import StepRow
-from saga.core.states import StepState
+from saga.core.states import BEGUN, StepState
 from saga.core.undo.plan import is_open, is_passed_pivot
 
 
@@ -86,7 +86,7 @@ def _may_have_passed(row: StepRow) -> bool:
 def _may_pass(row: StepRow) -> bool:
     if not (row.intent.pivot and is_open(row)):
         return False
-    return row.in_doubt or row.state in (StepState.RUNNING, StepState.UNKNOWN)
+    return row.in_doubt or row.state in BEGUN
 
 
 def _explained(pivot: StepRow, error: dict[str, Any], position: int | None) -> str:

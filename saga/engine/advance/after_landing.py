@@ -14,7 +14,7 @@ from saga.engine.advance.children import (
     compensate_children,
     recall_children,
     report_to_parents,
-    start_children,
+    start_child,
 )
 from saga.engine.advance.turn import Turn
 from saga.failpoint import failpoint
@@ -39,8 +39,9 @@ def after_landing(turn: Turn, store: Store, sink: Sink) -> None:
 
 def _set_off_children(turn: Turn, landing: Landing, store: Store, sink: Sink) -> None:
     children = [asked for asked in landing.asked if asked.intent.kind == "child"]
-    if children:
-        start_children(turn.saga_id, [c for c in children if not c.undo], store, sink)
+    for asked in children:
+        if not asked.undo:
+            start_child(turn.saga_id, asked.position, asked.intent, store, sink)
     undone = _children(turn, [asked.position for asked in children if asked.undo])
     if undone:
         compensate_children(undone, store, sink)

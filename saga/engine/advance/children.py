@@ -12,29 +12,22 @@ from uuid import UUID
 
 import psycopg
 
+from saga.core.intent import Intent
 from saga.core.rows import StepKey, child_id
-from saga.storage.hot.rows import Move, NewStep
+from saga.core.states import StepState
+from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Store
 from saga.storage.turning import children as child_rows
 from saga.wakeups.message import ADVANCE, Sink, WakeUp
 
 
-def start_children(parent: UUID, asked: Sequence[NewStep], store: Store, sink: Sink) -> None:
-    """Starts what is not started yet, and wakes it."""
-    for ask in asked:
-        args = json.loads(ask.intent.args)
-        queue = ask.intent.queue or "sagas"
-        started = store.start_child(
-            child_id(parent, ask.position),
-            ask.intent.name,
-            args["version"],
-            queue,
-            json.dumps(args["input"], separators=(",", ":")),
-            parent,
-            ask.position,
-        )
-        if started:
-            sink.publish([WakeUp(queue, ADVANCE, child_id(parent, ask.position))])
+def start_child(parent: UUID, position: int, intent: Intent, store: Store, sink: Sink) -> None:
+    """Starts a child if it is not started yet, and wakes it."""
+    args = json.loads(intent.args)
+    child, queue = child_id(parent, position), intent.queue or "sagas"
+    input_ = json.dumps(args["input"], separators=(",", ":"))
+    if store.start_child(child, args["version"], queue, input_, parent, position):
+        sink.publish([WakeUp(queue, ADVANCE, child)])
 
 
 def recall_children(
@@ -71,7 +64,7 @@ def report_to_parents(ended: Sequence[UUID], store: Store, sink: Sink) -> None:
         text = _error(status, error, in_doubt=partly)
         moves.append(Move(forward, "waiting", "failed", error=text, in_doubt=partly, is_event=True))
         if not partly:
-            moves += [_undone(undo, before) for before in ("waiting", "blocked")]
+            moves += [_undone(undo, before) for before in (StepState.WAITING, StepState.BLOCKED)]
         elif cause == "parent":
             moves.append(_left(undo, text))
     landed = store.record_each(moves) if moves else {}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from saga.core.loop.events import Event
 from saga.core.rows import StepKey, StepRow
-from saga.core.states import ENDED
+from saga.core.states import DECIDABLE, ENDED
 from saga.engine.advance.live import Live
 from saga.engine.advance.request import Request
 from saga.engine.attempt.work import Work
@@ -61,7 +61,7 @@ class Turn:
         if not outcomes:
             return False
         live = self.live
-        if live is None or self.conflicts or live.status not in ("running", "compensating"):
+        if live is None or self.conflicts or live.status not in DECIDABLE:
             return True
         if any(r.settle.fence != live.seen.fence for r in outcomes if r.settle):
             return True  # the lease may be another's by now: only the record of it can tell

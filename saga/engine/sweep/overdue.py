@@ -7,7 +7,13 @@ from functools import partial
 from typing import Literal
 
 from saga.core.rows import child_id
-from saga.engine.advance.children import compensate_children, recall_children, report_to_parents
+from saga.core.states import CLAIMABLE
+from saga.engine.advance.children import (
+    compensate_children,
+    recall_children,
+    report_to_parents,
+    start_child,
+)
 from saga.engine.sweep.counters import COUNTERS
 from saga.engine.sweep.resending import Resending
 from saga.failpoint import failpoint
@@ -56,7 +62,7 @@ class Overdue:
         failpoint("P18")
         moved = [row for row in rows if row.key in landed]
         COUNTERS.timeouts += sum(row.state == "running" for row in moved)
-        stuck = [row for row in rows if row.state in ("ready", "unknown")]
+        stuck = [row for row in rows if row.state in CLAIMABLE]
         children = [row for row in rows if row.kind == "child"]
         later = stuck + children + [row for row in waits if row.key not in landed]
         if later:
@@ -84,7 +90,8 @@ class Overdue:
         ]
         if children:
             ids = [child for _, _, child in children]
-            store.restart_children(children)
+            for parent, position, intent in store.lost_children(children):
+                start_child(parent, position, intent, store, self._publisher)
             recall_children(ids, store, self._publisher, parent_stops=True)
             report_to_parents(ids, store, self._publisher)
         undone = [child_id(row.saga_id, row.position) for row in rows if row.undo]

@@ -15,6 +15,8 @@ What has a class has its columns from there.
 
 from saga.core.intent import Intent
 from saga.core.rows import StepRow
+from saga.core.states import ACTIVE, CLAIMABLE, FORWARD, SETTLED, SagaStatus, StepState, sql
+from saga.storage import payloads
 from saga.storage.hot.columns import Columns
 from saga.storage.hot.rows import Move, NewStep, Settled
 
@@ -23,6 +25,8 @@ INTENT = Columns(Intent)
 MOVED = Columns(Move)
 SETTLED_STEP = Columns(Settled, "attempt", "before", "reason")
 STEP = Columns(StepRow)
+
+_OUTCOME = f"CASE t.state WHEN {sql(StepState.SUCCEEDED)} THEN t.result ELSE t.error END"
 
 # The batch comes as one JSON text, which costs the client half of what forty arrays do.
 LAND = f"""
@@ -42,23 +46,23 @@ WITH landing AS (
          events = h.events + h.new_events,
          applied = h.events + h.new_events,
          status = coalesce(h.status, s.status),
-         fence = s.fence + (coalesce(h.status IN ('running', 'parked'), false)
+         fence = s.fence + (coalesce(h.status IN {sql(FORWARD)}, false)
                             OR (h.seen_applied = h.events + h.new_events AND h.transitions > 0))::int,
-         result = coalesce(h.result::json, s.result),
-         error = coalesce(h.error::json, s.error),
-         exposed = coalesce(h.exposed::json, s.exposed),
+         result = coalesce({payloads.written("h.result")}, s.result),
+         error = coalesce({payloads.written("h.error")}, s.error),
+         exposed = coalesce({payloads.written("h.exposed")}, s.exposed),
          undo_cause = coalesce(h.undo_cause, s.undo_cause),
          note = h.note,
          wakes = 0,
          due_at = now() + make_interval(secs => h.due_in),
          updated_at = now(),
          ended_at = CASE WHEN h.status IS NULL THEN s.ended_at
-                         WHEN h.status IN ('running', 'parked', 'compensating') THEN NULL
+                         WHEN h.status IN {sql(ACTIVE)} THEN NULL
                          ELSE now() END
     FROM held h WHERE s.id = h.id
 ), settled AS (
   UPDATE saga.step t
-     SET state = o.state, result = o.result::json, error = o.error::json, in_doubt = o.in_doubt,
+     SET state = o.state, result = {payloads.written("o.result")}, error = {payloads.written("o.error")}, in_doubt = o.in_doubt,
          event = h.events + o.event, settled_at = to_timestamp(o.at), worker_id = NULL, due_at = NULL,
          note = NULL
     FROM json_to_recordset(%(batch)s::json -> 'settled') AS o(id uuid, {SETTLED_STEP.typed})
@@ -68,9 +72,9 @@ WITH landing AS (
   INSERT INTO saga.step (saga_id, position, undo, {INTENT.listed}, state, attempt, worker_id, after, due_at,
                          deadline, started_at)
   SELECT a.id, a.position, a.undo, {INTENT.written("a")}, a.state,
-         (a.state = 'running')::int, CASE WHEN a.state = 'running' THEN %(worker)s::bigint END, a.after,
+         (a.state = {sql(StepState.RUNNING)})::int, CASE WHEN a.state = {sql(StepState.RUNNING)} THEN %(worker)s::bigint END, a.after,
          coalesce(to_timestamp(a.due), now() + make_interval(secs => a.due_in)), to_timestamp(a.due),
-         CASE WHEN a.state = 'running' THEN now() END
+         CASE WHEN a.state = {sql(StepState.RUNNING)} THEN now() END
     FROM json_to_recordset(%(batch)s::json -> 'asked') AS a(id uuid, {ASKED.typed})
     JOIN held h ON h.id = a.id
 ), noted AS (
@@ -106,7 +110,7 @@ WITH asked AS (
 ), moved AS (
   UPDATE saga.saga s
      SET seq = s.seq + n.transitions, events = s.events + n.events, fence = s.fence + n.fences,
-         due_at = CASE WHEN n.events + n.fences > 0 AND s.status IN ('running', 'parked', 'compensating')
+         due_at = CASE WHEN n.events + n.fences > 0 AND s.status IN {sql(ACTIVE)}
                        THEN now() + make_interval(secs => %(apply_within)s) ELSE s.due_at END,
          updated_at = now()
     FROM (SELECT saga_id, count(*)::int AS transitions, sum(is_new::int)::int AS events,
@@ -116,17 +120,17 @@ WITH asked AS (
 ), stepped AS (
   UPDATE saga.step t
      SET state = n.after,
-         result = coalesce(n.result::json, t.result),
-         error = n.error::json,
+         result = coalesce({payloads.written("n.result")}, t.result),
+         error = {payloads.written("n.error")},
          in_doubt = coalesce(n.in_doubt, t.in_doubt),
          event = CASE WHEN n.is_new THEN n.events + n.event ELSE n.had END,
          worker_id = NULL,
          forgiven = t.forgiven + CASE WHEN n.void = 'not begun' THEN 1 WHEN n.worker_id IS NOT NULL THEN t.lost ELSE 0 END,
          lost = CASE WHEN n.void = 'lost' THEN t.lost + 1 WHEN n.worker_id IS NOT NULL THEN 0 ELSE t.lost END,
-         wakes = CASE WHEN n.after = 'unknown' AND n.worker_id IS NOT NULL THEN -1 ELSE 0 END,
+         wakes = CASE WHEN n.after = {sql(StepState.UNKNOWN)} AND n.worker_id IS NOT NULL THEN -1 ELSE 0 END,
          note = n.note,
          due_at = now() + make_interval(secs => n.due_in),
-         settled_at = CASE WHEN n.after IN ('succeeded', 'failed', 'cancelled', 'skipped')
+         settled_at = CASE WHEN n.after IN {sql(SETTLED)}
                            THEN coalesce(to_timestamp(n.at), now()) END
     FROM numbered n
    WHERE t.saga_id = n.saga_id AND t.position = n.position AND t.undo = n.undo
@@ -149,9 +153,9 @@ WITH asked AS (
     FROM asked a
     JOIN saga.saga s ON s.id = a.id
     JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
-   WHERE t.kind = 'step' AND t.state IN ('ready', 'unknown')
+   WHERE t.kind = 'step' AND t.state IN {sql(CLAIMABLE)}
      AND (t.wakes >= 0 OR t.due_at <= now())
-     AND (t.undo OR s.status IN ('running', 'parked'))
+     AND (t.undo OR s.status IN {sql(FORWARD)})
      AND EXISTS (SELECT FROM saga.worker w WHERE w.id = %(worker)s AND w.ended_at IS NULL)
    ORDER BY s.id, t.position, t.undo FOR UPDATE OF s, t
 ), numbered AS (
@@ -161,36 +165,36 @@ WITH asked AS (
     FROM (SELECT id, count(*)::int AS transitions FROM numbered GROUP BY id) n WHERE s.id = n.id
 ), stepped AS (
   UPDATE saga.step t
-     SET state = 'running', attempt = n.token, worker_id = %(worker)s::bigint, started_at = now(), note = NULL,
+     SET state = {sql(StepState.RUNNING)}, attempt = n.token, worker_id = %(worker)s::bigint, started_at = now(), note = NULL,
          wakes = 0, due_at = now() + make_interval(secs => n.due_in)
     FROM numbered n
    WHERE t.saga_id = n.id AND t.position = n.position AND t.undo = n.undo
 ), noted AS (
   INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id)
-  SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, 'running', n.token, %(worker)s::bigint
+  SELECT n.id, n.seq + n.number, n.position, n.undo, n.before, {sql(StepState.RUNNING)}, n.token, %(worker)s::bigint
     FROM numbered n
 )
 SELECT n.id, n.position, n.undo, {INTENT.of("n")}, n.token, n.in_doubt, n.saga_name,
        n.events, n.applied, n.fence, n.forgiven, n.lost,
-       CASE WHEN n.undo THEN (SELECT f.result::text FROM saga.step f
+       CASE WHEN n.undo THEN (SELECT {payloads.read("f.result")} FROM saga.step f
                                WHERE f.saga_id = n.id AND f.position = n.position AND NOT f.undo) END,
        n.traceparent
   FROM numbered n
 """
 
 # What replay needs of a saga beyond what the caller has seen, in one snapshot.
-LOAD = """
-SELECT s.id, s.name, s.version, s.queue, s.status, s.input::text, s.events, s.applied, s.fence,
+LOAD = f"""
+SELECT s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input")}, s.events, s.applied, s.fence,
        extract(epoch FROM s.created_at)::float8, s.undo_cause, s.due_at IS NOT NULL, s.parent_id,
-       s.exposed::text, s.traceparent,
+       {payloads.read("s.exposed")}, s.traceparent,
        (SELECT json_agg(json_build_array(t.position, t.undo, t.kind, t.name, t.state, t.event,
                                          extract(epoch FROM t.settled_at)::float8,
-                                         CASE t.state WHEN 'succeeded' THEN t.result ELSE t.error END::text)
+                                         {payloads.read(_OUTCOME)})
                         ORDER BY t.event, t.position)
           FROM saga.step t
          WHERE t.saga_id = s.id AND (t.event > a.events OR t.position > a.position OR t.event IS NULL)),
        (SELECT json_agg(json_build_array(g.event, extract(epoch FROM g.received_at)::float8, g.name,
-                                         g.payload::text) ORDER BY g.event)
+                                         {payloads.read("g.payload")}) ORDER BY g.event)
           FROM saga.signal g WHERE g.saga_id = s.id AND g.event > a.events)
   FROM unnest(%(id)s::uuid[], %(events)s::int[], %(position)s::int[]) AS a(id, events, position)
   JOIN saga.saga s ON s.id = a.id
@@ -202,10 +206,10 @@ SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) O
 """
 
 # Children that completed and, with theirs, never began anything that has an undo: there is nothing to undo of them.
-IDLE_CHILDREN = """
+IDLE_CHILDREN = f"""
 WITH RECURSIVE kin AS (
   SELECT s.id, s.parent_id AS saga_id, s.parent_position AS position FROM saga.saga s
-   WHERE s.parent_id = ANY(%(id)s::uuid[]) AND s.status = 'completed'
+   WHERE s.parent_id = ANY(%(id)s::uuid[]) AND s.status = {sql(SagaStatus.COMPLETED)}
   UNION ALL
   SELECT s.id, k.saga_id, k.position FROM kin k JOIN saga.saga s ON s.parent_id = k.id
 )
@@ -216,8 +220,8 @@ HAVING NOT bool_or(EXISTS (SELECT FROM saga.step t WHERE t.saga_id = k.id AND NO
 """
 
 # What steps returned, read anew: a late result may have come while an undo waited to be claimed.
-RESULTS = """
-SELECT t.saga_id, t.position, t.result::text
+RESULTS = f"""
+SELECT t.saga_id, t.position, {payloads.read("t.result")}
   FROM unnest(%(id)s::uuid[], %(position)s::int[]) AS a(id, position)
   JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
 """
@@ -239,13 +243,13 @@ UPDATE saga.signal g SET consumed_by = c.position
 """
 
 # A result that came too late: kept in the history, never applied. Not if it was taken, and the reply to it was lost.
-NOTE_REJECTED = """
+NOTE_REJECTED = f"""
 WITH held AS (
   UPDATE saga.saga s SET seq = seq + 1
    WHERE id = %(id)s
      AND NOT EXISTS (SELECT FROM saga.history h
                       WHERE h.saga_id = s.id AND h.position = %(position)s AND h.undo = %(undo)s
-                        AND h.before = 'running' AND h.after = %(after)s
+                        AND h.before = {sql(StepState.RUNNING)} AND h.after = %(after)s
                         AND h.attempt = %(attempt)s AND h.worker_id = %(worker_id)s)
   RETURNING seq
 )
@@ -257,41 +261,39 @@ CHOICES = "SELECT id, undo_only, undo_from FROM saga.saga WHERE id = ANY(%(id)s:
 
 QUEUES = "SELECT id, queue FROM saga.saga WHERE id = ANY(%(id)s::uuid[])"
 
-START_CHILD = """
+# Not of a parent that waits for it no longer.
+START_CHILD = f"""
 WITH started AS (
   INSERT INTO saga.saga (id, name, version, queue, input, parent_id, parent_position, due_at, traceparent)
-  VALUES (%(id)s, %(name)s, %(version)s, %(queue)s, %(input)s::json, %(parent)s, %(position)s,
-          now() + interval '2 seconds',
-          (SELECT saga.trace_below(p.id, p.traceparent) FROM saga.saga p WHERE p.id = %(parent)s))
+  SELECT %(id)s::uuid, t.name, %(version)s::int, %(queue)s::text, {payloads.written("%(input)s")}, t.saga_id,
+         t.position, now() + interval '2 seconds', saga.trace_below(p.id, p.traceparent)
+    FROM saga.step t JOIN saga.saga p ON p.id = t.saga_id
+   WHERE t.saga_id = %(parent)s AND t.position = %(position)s AND NOT t.undo
+     AND t.state = {sql(StepState.WAITING)}
   ON CONFLICT (id) DO NOTHING RETURNING id
 )
-INSERT INTO saga.history (saga_id, seq, after, reason) SELECT id, 1, 'running', 'child' FROM started
+INSERT INTO saga.history (saga_id, seq, after, reason)
+SELECT id, 1, {sql(SagaStatus.RUNNING)}, 'child' FROM started
 """
 
-ENDS_OF_CHILDREN = """
-SELECT p.id, c.parent_position, p.queue, c.status, c.undo_cause, c.result::text, c.error::text
+# Those that their parents wait for, and which are not there.
+LOST_CHILDREN = f"""
+SELECT t.saga_id, t.position, {INTENT.read("t")}
+  FROM unnest(%(id)s::uuid[], %(position)s::int[], %(child)s::uuid[]) AS a(id, position, child)
+  JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
+ WHERE t.state = {sql(StepState.WAITING)} AND NOT EXISTS (SELECT FROM saga.saga c WHERE c.id = a.child)
+"""
+
+ENDS_OF_CHILDREN = f"""
+SELECT p.id, c.parent_position, p.queue, c.status, c.undo_cause, {payloads.read("c.result")}, {payloads.read("c.error")}
   FROM saga.saga c JOIN saga.saga p ON p.id = c.parent_id
  WHERE c.id = ANY(%(id)s::uuid[])
-   AND c.status NOT IN ('running', 'parked', 'compensating')
+   AND c.status NOT IN {sql(ACTIVE)}
 """
 
-RESTART_CHILDREN = """
-WITH started AS (
-  INSERT INTO saga.saga (id, name, version, queue, input, parent_id, parent_position, due_at, traceparent)
-  SELECT a.child, t.name, (t.args ->> 'version')::int, coalesce(t.queue, 'sagas'), t.args -> 'input', t.saga_id,
-         t.position, now(), saga.trace_below(p.id, p.traceparent)
-    FROM unnest(%(id)s::uuid[], %(position)s::int[], %(child)s::uuid[]) AS a(id, position, child)
-    JOIN saga.saga p ON p.id = a.id
-    JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND NOT t.undo
-   WHERE t.state = 'waiting'
-  ON CONFLICT (id) DO NOTHING RETURNING id
-)
-INSERT INTO saga.history (saga_id, seq, after, reason) SELECT id, 1, 'running', 'child' FROM started
-"""
-
-NOTE = """
+NOTE = f"""
 UPDATE saga.step SET note = %(note)s
- WHERE saga_id = %(saga_id)s AND position = %(position)s AND undo = %(undo)s AND state IN ('ready', 'unknown')
+ WHERE saga_id = %(saga_id)s AND position = %(position)s AND undo = %(undo)s AND state IN {sql(CLAIMABLE)}
 """
 
 # When the saga itself moved. For people, and for traces.

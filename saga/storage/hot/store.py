@@ -152,19 +152,19 @@ class Store:
     def start_child(
         self,
         saga_id: UUID,
-        name: str,
         version: int,
         queue: str,
         input_: str,
         parent: UUID,
         position: int,
     ) -> bool:
-        """Starts a child unless it is there already; whether it was started now."""
+        """Starts a child that its parent waits for, unless it is there already; whether it was
+        started now.
+        """
         cursor = self.connection.execute(
             statements.START_CHILD,
             {
                 "id": saga_id,
-                "name": name,
                 "version": version,
                 "queue": queue,
                 "input": input_,
@@ -174,9 +174,14 @@ class Store:
         )
         return cursor.rowcount > 0
 
-    def restart_children(self, wanted: Sequence[tuple[UUID, int, UUID]]) -> None:
-        """Starts those children, given as parent, position and id, that are not there."""
-        self.connection.execute(statements.RESTART_CHILDREN, _columns(wanted, "id position child"))
+    def lost_children(
+        self, wanted: Sequence[tuple[UUID, int, UUID]]
+    ) -> list[tuple[UUID, int, Intent]]:
+        """Those of these children, given as parent, position and id, that are not there."""
+        rows = self.connection.execute(
+            statements.LOST_CHILDREN, _columns(wanted, "id position child")
+        )
+        return [(row[0], row[1], Intent(*row[2:])) for row in rows]
 
     def ends_of_children(
         self, saga_ids: Sequence[UUID]

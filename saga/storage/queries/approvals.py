@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, or_, select, text, tuple_
 
-from saga.core.states import SagaStatus
+from saga.core.states import SagaStatus, StepState, sql
 from saga.models import saga, step
 from saga.storage.queries.page import Cursor, Page, limited
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
-_IS_OPEN = text("step.kind = 'approval' AND step.state = 'waiting'")
+_IS_OPEN = text(f"step.kind = 'approval' AND step.state = {sql(StepState.WAITING)}")
 
 
 @dataclass(frozen=True, slots=True)

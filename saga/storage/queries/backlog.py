@@ -14,7 +14,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from saga.core.states import SagaStatus, StepState
+from saga.core.states import CLAIMABLE, DECIDABLE
 from saga.models import saga, step
 from saga.models import worker as worker_table
 from saga.storage.horizon import HORIZON
@@ -66,11 +66,11 @@ def ready_work() -> _Rows:
     ).where(
         step.c.due_at <= func.now() + _HORIZON,
         step.c.kind == "step",
-        step.c.state.in_([StepState.READY, StepState.UNKNOWN]),
+        step.c.state.in_(CLAIMABLE),
     )
     decisions = select(saga.c.queue, saga.c.updated_at.label("since")).where(
         saga.c.due_at <= func.now() + _HORIZON,
-        saga.c.status.in_([SagaStatus.RUNNING, SagaStatus.COMPENSATING]),
+        saga.c.status.in_(DECIDABLE),
     )
     both = union_all(steps, decisions).subquery()
     age = func.extract("epoch", func.now() - func.min(both.c.since)).cast(Float)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, select, text, true, tuple_
 
-from saga.core.states import SagaStatus, StepState
+from saga.core.states import SagaStatus, StepState, sql
 from saga.models import history, saga, step
 from saga.storage.queries.page import Cursor, Page, limited
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
-_IS_BLOCKED = text("step.state = 'blocked'")
+_IS_BLOCKED = text(f"step.state = {sql(StepState.BLOCKED)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Text,
     and_,
     case,
-    cast,
     func,
     literal_column,
     or_,
@@ -24,12 +22,12 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from saga.core.context import idempotency_key
-from saga.core.states import StepState
+from saga.core.states import RESULTLESS, StepState
 from saga.errors import InvalidInput
 from saga.models import saga, step
+from saga.storage import payloads
 from saga.storage.queries.listing import moment
 from saga.storage.queries.page import Cursor, Page, limited
 
@@ -120,8 +118,8 @@ _undo = (
 _CLAIMED_AT = step.c.started_at
 _IS_UNDONE = func.coalesce(_undo.c.state == StepState.SUCCEEDED, False)
 _IS_LATE = and_(
-    step.c.state.in_([StepState.FAILED, StepState.CANCELLED, StepState.SKIPPED]),
-    cast(step.c.result, Text).is_not(None),
+    step.c.state.in_(RESULTLESS),
+    literal_column(payloads.read("step.result")).is_not(None),
 )
 _OUTCOME: ColumnElement[str] = case(
     (_IS_UNDONE, "compensated"),
@@ -141,7 +139,7 @@ _STANDS = and_(
     or_(step.c.state.in_([StepState.SUCCEEDED, StepState.UNKNOWN]), step.c.in_doubt),
 )
 _HASH = func.encode(
-    func.sha256(func.convert_to(cast(cast(step.c.args, JSONB), Text), "UTF8")),
+    func.sha256(func.convert_to(literal_column(payloads.canonical("step.args")), "UTF8")),
     literal_column("'hex'"),
 )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepRow
+from saga.core.states import REOPENABLE, StepState, sql
 from saga.storage.connect import lock_saga
 from saga.storage.hot.rows import Seen
 from saga.storage.hot.store import Store
@@ -29,15 +30,15 @@ class Reopened(NamedTuple):
 
 
 # A wait comes back with as much time as it had left when its saga ended.
-_TAKE_BACK = """
+_TAKE_BACK = f"""
 WITH gone AS (
   SELECT t.saga_id, t.position, t.state, t.event, t.error, t.settled_at, t.attempt, t.kind,
-         CASE WHEN t.kind = 'step' OR %(after)s = 'blocked' THEN %(after)s
-              ELSE 'waiting' END AS next,
+         CASE WHEN t.kind = 'step' OR %(after)s = {sql(StepState.BLOCKED)} THEN %(after)s
+              ELSE {sql(StepState.WAITING)} END AS next,
          row_number() OVER (ORDER BY t.event NULLS LAST, t.position) AS number
     FROM saga.step t
    WHERE t.saga_id = %(id)s AND NOT t.undo AND t.position = ANY(%(positions)s::int[])
-     AND t.state IN ('failed', 'cancelled')
+     AND t.state IN {sql(REOPENABLE)}
 ), held AS (
   SELECT id, seq, coalesce(now() - ended_at, interval '0') AS lost
     FROM saga.saga WHERE id = %(id)s
@@ -50,14 +51,15 @@ WITH gone AS (
 ), stepped AS (
   UPDATE saga.step t
      SET state = g.next,
-         forgiven = CASE WHEN %(after)s = 'ready' THEN g.attempt ELSE t.forgiven END,
-         lost = CASE WHEN %(after)s = 'ready' THEN 0 ELSE t.lost END,
-         error = CASE WHEN %(after)s = 'ready' THEN NULL ELSE t.error END,
+         forgiven = CASE WHEN %(after)s = {sql(StepState.READY)} THEN g.attempt ELSE t.forgiven END,
+         lost = CASE WHEN %(after)s = {sql(StepState.READY)} THEN 0 ELSE t.lost END,
+         error = CASE WHEN %(after)s = {sql(StepState.READY)} THEN NULL ELSE t.error END,
          event = NULL, settled_at = NULL, wakes = 0, note = NULL,
          deadline = t.deadline + h.lost,
-         due_at = CASE WHEN g.next = 'ready' THEN now() + make_interval(secs => %(due_in)s)
-                       WHEN g.next = 'waiting' AND g.kind = 'child' THEN now()
-                       WHEN g.next = 'waiting' THEN t.deadline + h.lost END
+         due_at = CASE g.next
+                  WHEN {sql(StepState.READY)} THEN now() + make_interval(secs => %(due_in)s)
+                  WHEN {sql(StepState.WAITING)}
+                  THEN CASE WHEN g.kind = 'child' THEN now() ELSE t.deadline + h.lost END END
     FROM gone g, held h WHERE t.saga_id = g.saga_id AND t.position = g.position AND NOT t.undo
   RETURNING t.position, t.state, t.name, t.queue
 ), moved AS (
@@ -113,5 +115,5 @@ def block_failures(store: Store, saga_id: UUID, seen: Seen, failures: Sequence[S
             return False
         reason = "past a pivot the saga only goes forward: a person decides"
         positions = [row.position for row in failures]
-        take_back(connection, saga_id, positions, after="blocked", reason=reason)
+        take_back(connection, saga_id, positions, after=StepState.BLOCKED, reason=reason)
     return True
