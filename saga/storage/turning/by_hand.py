@@ -1,12 +1,14 @@
 """What people do to sagas: the parts of short transactions that hold the saga's row."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 
+from saga.core.states import FORWARD, REOPENABLE, SagaStatus, StepState, sql
 from saga.core.undo.plan import Choice
+from saga.storage import payloads
+from saga.storage.turning.move_saga import move_saga, moved
 
 
 class Held(NamedTuple):
@@ -21,7 +23,7 @@ class Held(NamedTuple):
     parent_id: UUID | None
 
 
-_COLUMNS = "id, name, queue, status, undo_cause, error::text, parent_id"
+_COLUMNS = f"id, name, queue, status, undo_cause, {payloads.read('error')}, parent_id"
 _HOLD = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s FOR UPDATE"
 _LOOK = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s"
 
@@ -35,36 +37,14 @@ WITH RECURSIVE kin AS (
 SELECT {_COLUMNS} FROM saga.saga WHERE id IN (SELECT id FROM kin) ORDER BY id FOR UPDATE
 """
 
-_TURN_ROUND = """
-WITH held AS (
-  SELECT id, status FROM saga.saga WHERE id = %(id)s FOR UPDATE
-), moved AS (
-  UPDATE saga.saga s
-     SET status = 'compensating', undo_cause = %(cause)s, undo_only = %(only)s::int[],
-         undo_from = %(since)s::int, error = coalesce(s.error, %(error)s::json),
-         seq = s.seq + 1, fence = s.fence + 1, ended_at = NULL, note = NULL, wakes = 0,
-         due_at = now() + make_interval(secs => %(due_in)s), updated_at = now()
-    FROM held h WHERE s.id = h.id
-  RETURNING s.id, s.seq, h.status
+_TURN_ROUND = move_saga(
+    SagaStatus.COMPENSATING,
+    undo_cause="%(cause)s",
+    undo_only="%(only)s::int[]",
+    undo_from="%(since)s::int",
+    error=f"coalesce(s.error, {payloads.written('%(error)s')})",
 )
-INSERT INTO saga.history (saga_id, seq, before, after, actor, reason)
-SELECT id, seq, status, 'compensating', %(actor)s, %(reason)s FROM moved
-"""
-
-_GO_ON = """
-WITH held AS (
-  SELECT id, status FROM saga.saga WHERE id = %(id)s FOR UPDATE
-), moved AS (
-  UPDATE saga.saga s
-     SET status = 'running', undo_cause = NULL, error = NULL, ended_at = NULL, note = NULL,
-         seq = s.seq + 1, fence = s.fence + 1, wakes = 0,
-         due_at = now() + make_interval(secs => %(due_in)s), updated_at = now()
-    FROM held h WHERE s.id = h.id
-  RETURNING s.id, s.seq, h.status
-)
-INSERT INTO saga.history (saga_id, seq, before, after, actor, reason)
-SELECT id, seq, status, 'running', %(actor)s, %(reason)s FROM moved
-"""
+_GO_ON = move_saga(SagaStatus.RUNNING, undo_cause="NULL", error="NULL")
 
 _FRESH_BUDGET = """
 UPDATE saga.step SET forgiven = attempt, lost = 0
@@ -74,24 +54,25 @@ UPDATE saga.step SET forgiven = attempt, lost = 0
 # What a failure ended: everything that failed or was cancelled since, the failed step included. If
 # the code failed, that is what was dropped since. Its waits ended in the very decision to fail, and
 # cannot be told from those that it had given up before: those it gives up again.
-_ENDED_WITH = """
+_ENDED_WITH = f"""
 WITH failed AS (
   SELECT max(seq) AS seq FROM saga.history
-   WHERE saga_id = %(id)s AND position = %(position)s::int AND NOT undo AND after = 'failed'
+   WHERE saga_id = %(id)s AND position = %(position)s::int AND NOT undo
+     AND after = {sql(StepState.FAILED)}
 ), turned AS (
   SELECT max(seq) AS seq FROM saga.history
-   WHERE saga_id = %(id)s AND position IS NULL AND before IN ('running', 'parked')
-     AND after IN ('compensating', 'failed')
+   WHERE saga_id = %(id)s AND position IS NULL AND before IN {sql(FORWARD)}
+     AND after IN {sql((SagaStatus.COMPENSATING, SagaStatus.FAILED))}
 ), ended AS MATERIALIZED (
   SELECT position, after, max(seq) AS seq FROM saga.history
-   WHERE saga_id = %(id)s AND NOT undo AND after IN ('failed', 'cancelled')
+   WHERE saga_id = %(id)s AND NOT undo AND after IN {sql(REOPENABLE)}
    GROUP BY position, after
 )
 SELECT t.position
   FROM saga.step t JOIN ended e ON e.position = t.position AND e.after = t.state
- WHERE t.saga_id = %(id)s AND NOT t.undo AND t.state IN ('failed', 'cancelled')
+ WHERE t.saga_id = %(id)s AND NOT t.undo AND t.state IN {sql(REOPENABLE)}
    AND (e.seq >= coalesce((SELECT seq FROM failed), (SELECT seq FROM turned))
-        OR (%(position)s::int IS NULL AND t.state = 'cancelled'
+        OR (%(position)s::int IS NULL AND t.state = {sql(StepState.CANCELLED)}
             AND t.kind NOT IN ('step', 'child')))
  ORDER BY t.position
 """
@@ -134,16 +115,25 @@ def turn_round(
     due_in: float,
 ) -> None:
     """Makes a saga compensate; the choice is kept with it. `error` only if it has none."""
-    only = None if choice.only is None else sorted(choice.only)
-    parameters = {"only": only, "since": choice.since or None, "error": error, "cause": cause}
-    _act(connection, _TURN_ROUND, saga_id, actor, reason, due_in, parameters)
+    moved(
+        connection,
+        _TURN_ROUND,
+        [saga_id],
+        actor=actor,
+        reason=reason,
+        due_in=due_in,
+        cause=cause,
+        only=None if choice.only is None else sorted(choice.only),
+        since=choice.since or None,
+        error=error,
+    )
 
 
 def go_on(
     connection: psycopg.Connection, saga_id: UUID, *, actor: str, reason: str | None, due_in: float
 ) -> None:
     """Makes a saga that failed go forward again."""
-    _act(connection, _GO_ON, saga_id, actor, reason, due_in, {})
+    moved(connection, _GO_ON, [saga_id], actor=actor, reason=reason, due_in=due_in)
 
 
 def grant_fresh_budget(
@@ -159,16 +149,3 @@ def ended_with_failure(
     """Positions of what failed or was cancelled by the failure of a step, or of the code (None)."""
     rows = connection.execute(_ENDED_WITH, {"id": saga_id, "position": position})
     return [row[0] for row in rows]
-
-
-def _act(
-    connection: psycopg.Connection,
-    statement: str,
-    saga_id: UUID,
-    actor: str,
-    reason: str | None,
-    due_in: float,
-    more: Mapping[str, Any],
-) -> None:
-    parameters = {"id": saga_id, "actor": actor, "reason": reason, "due_in": due_in, **more}
-    connection.execute(statement.encode(), parameters)

@@ -9,18 +9,22 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepKey
+from saga.core.states import RESULTLESS, TURNED, SagaStatus, StepState, sql
+from saga.storage import payloads
 from saga.storage.connect import lock_saga
+from saga.storage.turning.move_saga import move_saga, moved
 
 # A step that is still open has its outcome before it: whoever holds it acts under the same key.
-_KEEP = """
+_KEEP = f"""
 WITH held AS (
   SELECT s.id, s.queue, s.status, s.seq, t.position
     FROM saga.saga s JOIN saga.step t ON t.saga_id = s.id
    WHERE s.id = %(id)s AND t.position = %(position)s AND NOT t.undo AND t.result IS NULL
-     AND t.state IN ('failed', 'cancelled', 'skipped')
+     AND t.state IN {sql(RESULTLESS)}
      FOR UPDATE OF s, t
 ), kept AS (
-  UPDATE saga.step t SET result = coalesce(%(result)s::json, t.result), in_doubt = true
+  UPDATE saga.step t
+     SET result = coalesce({payloads.written("%(result)s")}, t.result), in_doubt = true
     FROM held h WHERE t.saga_id = h.id AND t.position = h.position AND NOT t.undo
   RETURNING t.saga_id
 ), fenced AS (
@@ -43,22 +47,14 @@ INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, 
 SELECT m.id, m.seq, u.position, true, %(before)s, %(after)s, u.attempt, %(reason)s
   FROM moved m JOIN undone u ON u.saga_id = m.id
 """
-_TURN_ROUND = """
-WITH held AS (
-  SELECT id, status FROM saga.saga WHERE id = %(id)s FOR UPDATE
-), moved AS (
-  UPDATE saga.saga s
-     SET status = 'compensating', seq = s.seq + 1, fence = s.fence + 1, due_at = now(), wakes = 0,
-         undo_cause = coalesce(s.undo_cause, 'failure'), ended_at = NULL, updated_at = now()
-    FROM held h
-   WHERE s.id = h.id AND h.status IN ('failed', 'compensated', 'cancelled', 'partly_compensated')
-  RETURNING s.id, s.seq, h.status
+_TURN_ROUND = move_saga(
+    SagaStatus.COMPENSATING,
+    f"s.status IN {sql(TURNED)}",
+    undo_cause="coalesce(s.undo_cause, 'failure')",
 )
-INSERT INTO saga.history (saga_id, seq, before, after, reason)
-SELECT id, seq, status, 'compensating', %(reason)s FROM moved
-"""
-_LOOK_AGAIN = """
-UPDATE saga.saga SET due_at = now(), wakes = 0 WHERE id = %(id)s AND status = 'compensating'
+_LOOK_AGAIN = f"""
+UPDATE saga.saga SET due_at = now(), wakes = 0
+ WHERE id = %(id)s AND status = {sql(SagaStatus.COMPENSATING)}
 """
 _REASON = "an effect came to light that was not undone"
 
@@ -78,15 +74,15 @@ def keep_effect(
         if row is None:
             return None
         queue, status, undo, blind = row
-        goes_on = status in ("running", "parked", "completed")
+        goes_on = status not in TURNED and status != SagaStatus.COMPENSATING
         if goes_on and undo is None:
             return None  # it stands, as the ledger says; what compensates the saga later undoes it
-        again = undo == "running" or (undo == "succeeded" and blind)
+        again = undo == StepState.RUNNING or (undo == StepState.SUCCEEDED and blind)
         if again:
-            after = "unknown" if undo == "running" else "ready"
+            after = StepState.UNKNOWN if undo == StepState.RUNNING else StepState.READY
             undo_again = {**parameters, "before": undo, "after": after, "reason": _REASON}
             connection.execute(_UNDO_AGAIN, undo_again)
         if not goes_on and (again or undo is None):
-            connection.execute(_TURN_ROUND, {**parameters, "reason": _REASON})
+            moved(connection, _TURN_ROUND, [key.saga_id], reason=_REASON, due_in=0.0)
         connection.execute(_LOOK_AGAIN, parameters)
     return key.saga_id, queue
