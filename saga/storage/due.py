@@ -10,7 +10,7 @@ from saga.core.rows import StepKey
 from saga.core.states import CLAIMABLE, StepState, sql
 from saga.storage.horizon import HORIZON, LONGEST
 from saga.storage.hot.rows import Move
-from saga.storage.hot.store import Landed, Store
+from saga.storage.hot.store import Moved, Store
 
 
 class DueStep(NamedTuple):
@@ -126,7 +126,7 @@ def sagas(connection: psycopg.Connection, most: int) -> list[DueSaga]:
     return [DueSaga(*row) for row in connection.execute(_SAGAS, {"most": most})]
 
 
-def expire(store: Store, waits: Sequence[Move]) -> Landed:
+def expire(store: Store, waits: Sequence[Move]) -> Moved:
     """Ends waits for signals whose time is up. Not those for which a signal was accepted before:
     the saga's code takes that, or its next wait of the name does.
     """

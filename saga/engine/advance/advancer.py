@@ -22,7 +22,7 @@ from saga.engine.advance.turn import Turn
 from saga.engine.attempt.work import Ended, Work
 from saga.failpoint import failpoint
 from saga.storage import workers
-from saga.storage.hot.rows import Claimed, Landing, Move, Seen
+from saga.storage.hot.rows import Claimed, Landed, Landing, Move, Seen
 from saga.storage.hot.store import Store
 from saga.storage.turning.late_effects import keep_effect
 from saga.storage.turning.take_back import block_failures
@@ -257,7 +257,7 @@ class Advancer:
             if turn.hold is not None and turn.hold.block:
                 block_failures(self._ready(), turn.saga_id, turn.hold.seen, turn.hold.block)
         landings = [t.landing for t in turns if t.landing is not None]
-        landed = self._write(landings, turns) if landings else dict[UUID, bool]()
+        landed = self._write(landings, turns) if landings else dict[UUID, Landed]()
         failpoint("P9", self._ready().connection)
         failpoint("P10")
         wakeups: list[WakeUp] = []
@@ -269,8 +269,8 @@ class Advancer:
                 self._cache.drop(turn.saga_id)
                 again.append(turn)
             elif turn.landing is None or turn.saga_id in landed:
-                wakeups += self._confirm(turn)
-                if turn.has_ended and landed[turn.saga_id]:
+                wakeups += self._confirm(turn, landed.get(turn.saga_id))
+                if turn.has_ended and landed[turn.saga_id].awaited:
                     ended.append(turn.saga_id)
             else:
                 self._cache.drop(turn.saga_id)
@@ -281,16 +281,16 @@ class Advancer:
         self._ringer.plan(planned, self._ready())
         return again
 
-    def _write(self, landings: list[Landing], turns: list[Turn]) -> dict[UUID, bool]:
-        """What landed, and whether its end is awaited."""
+    def _write(self, landings: list[Landing], turns: list[Turn]) -> dict[UUID, Landed]:
+        """What landed."""
         landed = self._ready().land(landings, self._worker_id())
         if any(one.grants for one in landings if one.saga_id not in landed) and self._is_refused():
             for request in (request for turn in turns for request in turn.requests):
                 request.may_go_on = False
         return landed
 
-    def _confirm(self, turn: Turn) -> Iterable[WakeUp]:
-        turn.confirm()
+    def _confirm(self, turn: Turn, landed: Landed | None) -> Iterable[WakeUp]:
+        turn.confirm(landed)
         for request, work in turn.grants:
             request.work = self._leases.grant(turn.as_landed(work))
         after_landing.after_landing(turn, self._ready(), self._outbox)

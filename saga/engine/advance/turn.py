@@ -12,7 +12,7 @@ from saga.core.states import DECIDABLE, ENDED
 from saga.engine.advance.live import Live
 from saga.engine.advance.request import Request
 from saga.engine.attempt.work import Work
-from saga.storage.hot.rows import Landing, Loaded, Move, Seen, Settled
+from saga.storage.hot.rows import Landed, Landing, Loaded, Move, Seen, Settled
 from saga.wakeups.message import WakeUp
 
 log = logging.getLogger("saga.engine")
@@ -148,14 +148,13 @@ class Turn:
     def has_ended(self) -> bool:
         return self.landing is not None and self.landing.status in ENDED
 
-    def confirm(self) -> None:
+    def confirm(self, landed: Landed | None) -> None:
         """The landing landed: what is known of the saga moves on with it."""
         live, landing = self.live, self.landing
-        if live is None or landing is None:
+        if live is None or landing is None or landed is None:
             return
-        seen = landing.seen
-        events = seen.events + landing.new_events
-        live.seen = Seen(events, events, seen.fence + landing.fences)
+        events = landing.seen.events + landing.new_events
+        live.seen = Seen(events, events, landed.fence)
         live.due = landing.due_in is not None
         live.status = landing.status or live.status
         live.undo_cause = landing.undo_cause or live.undo_cause

@@ -80,17 +80,15 @@ class Landing:
         return any(asked.state == "running" for asked in self.asked)
 
     @property
-    def fences(self) -> bool:
-        """Whether whoever decides must know of it, although it brings no news: parking, going on,
-        and what two workers may decide at once from the very same journal.
-        """
-        if self.status in ("parked", "running"):
-            return True
-        return self.transitions > 0 and self.seen.applied == self.seen.events + self.new_events
-
-    @property
     def transitions(self) -> int:
         return len(self.settled) + len(self.asked) + (self.status is not None)
+
+
+class Landed(NamedTuple):
+    """What became of a saga whose landing landed. `awaited`: somebody waits for its end."""
+
+    awaited: bool
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)

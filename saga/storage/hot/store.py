@@ -13,6 +13,7 @@ from saga.storage.hot import statements
 from saga.storage.hot.landing_json import batch_of
 from saga.storage.hot.rows import (
     Claimed,
+    Landed,
     Landing,
     Loaded,
     LoadedSignal,
@@ -35,8 +36,8 @@ class Store:
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
 
-    def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, bool]:
-        """Writes decisions. Returns the sagas that landed, with whether their end is awaited."""
+    def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, Landed]:
+        """Writes decisions. Returns the sagas that landed."""
         parameters = {
             "batch": batch_of(landings),
             "worker": worker_id,
@@ -44,11 +45,15 @@ class Store:
         }
         taken = [(one.saga_id, *pair) for one in landings for pair in one.consumed]
         if not taken:
-            return dict(self.connection.execute(statements.LAND, parameters).fetchall())
+            return self._land(parameters)
         with self.connection.transaction():
-            landed = dict(self.connection.execute(statements.LAND, parameters).fetchall())
+            landed = self._land(parameters)
             self._note_consumed([row for row in taken if row[0] in landed])
         return landed
+
+    def _land(self, parameters: dict[str, Any]) -> dict[UUID, Landed]:
+        rows = self.connection.execute(statements.LAND, parameters)
+        return {saga_id: Landed(awaited, fence) for saga_id, awaited, fence in rows}
 
     def record(self, moves: Sequence[Move], apply_within: float = 2.0) -> dict[StepKey, int | None]:
         """Moves steps without a decision. Returns those that moved, with their journal number."""
@@ -194,17 +199,17 @@ class Store:
         ).fetchall()
 
 
-Landed = dict[StepKey, int | None]
+Moved = dict[StepKey, int | None]
 
 
-def each(record: Callable[[Sequence[Move]], Landed], moves: Sequence[Move]) -> Landed:
+def each(record: Callable[[Sequence[Move]], Moved], moves: Sequence[Move]) -> Moved:
     """All at once; one by one if any of them is locked, which is then left out."""
     try:
         return record(moves) if moves else {}
     except psycopg.errors.LockNotAvailable:
         if len(moves) == 1:
             return {}
-    landed: Landed = {}
+    landed: Moved = {}
     for move in moves:
         landed |= each(record, [move])
     return landed
