@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 
 from saga.core.rows import StepKey
-from saga.core.states import CLAIMABLE, StepState, sql
+from saga.core.states import CLAIMABLE, SagaStatus, StepState, sql
 from saga.storage.horizon import HORIZON, LONGEST
 from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Moved, Store
@@ -110,7 +110,7 @@ UPDATE saga.step t SET due_at = now(), wakes = -1
 _EXPEDITE_SAGAS: LiteralString = f"""
 UPDATE saga.saga SET due_at = now(), wakes = -1
  WHERE id IN (SELECT id FROM saga.saga
-               WHERE due_at > now() AND due_at < now() + {HORIZON} AND status <> 'parked' AND wakes >= 0
+               WHERE due_at > now() AND due_at < now() + {HORIZON} AND status <> {sql(SagaStatus.PARKED)} AND wakes >= 0
                  AND (%(queues)s::text[] IS NULL OR queue = ANY(%(queues)s))
                ORDER BY created_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
 """

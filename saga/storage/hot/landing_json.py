@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from saga.storage.hot.columns import Columns
 from saga.storage.hot.rows import Landing
 from saga.storage.hot.statements import ASKED, SETTLED_STEP
 
@@ -20,8 +19,8 @@ def batch_of(landings: Sequence[Landing]) -> str:
     for landing in landings:
         owner = str(landing.saga_id)
         rows["landings"].append(_landing(owner, landing))
-        rows["settled"] += _objects(owner, SETTLED_STEP, landing.settled)
-        rows["asked"] += _objects(owner, ASKED, landing.asked)
+        rows["settled"] += [SETTLED_STEP.as_json(owner, settled) for settled in landing.settled]
+        rows["asked"] += [ASKED.as_json(owner, asked) for asked in landing.asked]
         rows["notes"] += _notes(owner, landing)
     return json.dumps(rows, separators=(",", ":"))
 
@@ -42,11 +41,6 @@ def _landing(owner: str, landing: Landing) -> dict[str, Any]:
         "note": landing.note,
         "due_in": landing.due_in,
     }
-
-
-def _objects(owner: str, columns: Columns, rows: Iterable[object]) -> list[dict[str, Any]]:
-    names = ["id", *columns.names]
-    return [dict(zip(names, (owner, *columns.values(row)), strict=True)) for row in rows]
 
 
 def _notes(owner: str, landing: Landing) -> Iterable[dict[str, Any]]:
