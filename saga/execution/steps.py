@@ -110,8 +110,10 @@ class SagaStep(bootsteps.StartStopStep):
         take_up_steps()  # before the pool forks
         register_tasks(parent.app)
         _be_seen(parent)
+        definitions = [*registry.steps(), *registry.sagas()]
+        checks.refuse(definitions)
         if settings.checks:
-            checks.warn([*registry.steps(), *registry.sagas()])
+            checks.warn(definitions)
         signals.task_unknown.connect(_note_unknown)
         signals.worker_process_init.connect(self._child_starts)
         signals.worker_process_shutdown.connect(_child_stops)

@@ -2,15 +2,18 @@
 
 import asyncio
 import inspect
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
 from saga import Client, saga, step
 from saga.core.declare import text_order
-from saga.core.declare.checks import check
+from saga.core.declare.checks import check, refuse
 from saga.core.declare.options import START_OPTIONS
 from saga.core.declare.registry import registry
+from saga.errors import DefinitionError
 
 with registry.sandbox():
 
@@ -124,3 +127,34 @@ def test_hints_that_leave_room_for_none(hint: Any) -> None:
     undo.__annotations__["result"] = hint
     create.compensation(undo)
     assert check(create) == []
+
+
+class Left(BaseModel):
+    out: int = Field(default=0, exclude=True)
+
+
+def test_all_that_cannot_be_read_back_is_refused_at_once() -> None:
+    @step
+    def write(left: Left) -> None: ...
+
+    @step
+    def read() -> list[Left]: ...  # pyright: ignore[reportReturnType]
+
+    async def both(jobs: Iterable[int]) -> None: ...
+
+    with pytest.raises(DefinitionError) as caught:
+        refuse([write, read, saga(both), look])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["write", "read", "both"]
+    assert "left.out: it is left out of what is written (exclude=True)" in lines[0]
+    assert "result.out: it is left out" in lines[1]
+    assert "jobs: an iterable is gone once it was written: declare a list" in lines[2]
+    assert all("test_checks.py:" in line for line in lines)
+
+
+def test_secrets_stand_in_clear() -> None:
+    def use(token: SecretStr, others: dict[str, SecretBytes]) -> Annotated[SecretStr, "x"]:
+        return token
+
+    (doubt,) = check(step(read_only=True)(use))
+    assert "token, others, result: a secret, which stands in the database as it is" in doubt

@@ -4,6 +4,8 @@ import asyncio
 import sys
 from datetime import timedelta
 
+from pydantic import BaseModel
+
 from saga import Retry, StepFailed, approval, current, saga, scope, signal, step
 from tests.faults import effects
 from tests.operators import troubles
@@ -61,6 +63,25 @@ def unwire(receipt: str | None, item: int) -> None:
     troubles.undo("unwire", "wire")
 
 
+class Coin(BaseModel):
+    text: str
+
+
+class Gold(Coin):
+    karat: int
+
+
+@step(retry=SOON)
+def mint(item: int) -> Coin:
+    """It returns more than a Coin holds, which could not be read back."""
+    return Gold(text=troubles.do("mint"), karat=item)
+
+
+@mint.compensation(retry=SOON)
+def unmint(coin: Coin | None, item: int) -> None:
+    troubles.undo("unmint", "mint")
+
+
 @step(retry=SOON, read_only=True)
 def look(item: int) -> int:
     trouble = troubles.of("look")
@@ -96,6 +117,13 @@ async def order(stops: int = 3) -> int:
     for stop in range(stops):
         await book(stop)
     return await look(stops)
+
+
+@saga
+async def minting(as_result: bool = False) -> Coin:
+    """It cannot store what its second step returns, or what it would return itself."""
+    await book(1)
+    return Gold(text="of its own", karat=9) if as_result else await mint(2)
 
 
 @saga

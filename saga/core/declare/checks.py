@@ -13,27 +13,59 @@ from typing import Any
 from saga.core.declare.definitions import SagaDefinition, StepDefinition
 from saga.core.declare.options import START_OPTIONS
 from saga.core.declare.text_order import steps_in_order
-from saga.errors import DefinitionWarning
+from saga.errors import DefinitionError, DefinitionWarning
+
+Definition = StepDefinition[..., Any] | SagaDefinition[..., Any]
 
 
-def check(definition: StepDefinition[..., Any] | SagaDefinition[..., Any]) -> list[str]:
-    """Build its types (DefinitionError if they cannot become JSON) and list what is doubtful.
+def refuse(definitions: Iterable[Definition]) -> None:
+    """Build their types. Raises one DefinitionError for all that cannot be written as JSON and read
+    back.
+
+    Called when all modules are imported, as a hint may name what comes further down.
+    """
+    faults = [fault for definition in definitions for fault in _faults(definition)]
+    if faults:
+        raise DefinitionError("\n".join(faults))
+
+
+def _faults(definition: Definition) -> Iterable[str]:
+    for shape in (definition.parameters.shape, definition.parameters.result):
+        try:
+            shape.examine()
+        except DefinitionError as exc:
+            yield f"{exc} ({definition.place})"
+
+
+def check(definition: Definition) -> list[str]:
+    """List what is doubtful. Raises DefinitionError if its types cannot become JSON.
 
     Called when all modules are imported, as a compensation is attached after its step is defined.
     """
-    definition.parameters.shape.build()
-    definition.parameters.result.build()
+    doubts = list(_doubts_about_secrets(definition))
     if isinstance(definition, SagaDefinition):
-        doubts = [*_doubts_about_options(definition), *_doubts_about_order(definition)]
+        doubts += [*_doubts_about_options(definition), *_doubts_about_order(definition)]
         return [f"saga {definition.name} ({definition.place}): {text}" for text in doubts]
-    return [f"step {definition.name} ({definition.place}): {text}" for text in _doubts(definition)]
+    doubts += _doubts(definition)
+    return [f"step {definition.name} ({definition.place}): {text}" for text in doubts]
 
 
-def warn(definitions: Iterable[StepDefinition[..., Any] | SagaDefinition[..., Any]]) -> None:
+def warn(definitions: Iterable[Definition]) -> None:
     """Check them all and give a DefinitionWarning for each doubt."""
     for definition in definitions:
         for text in check(definition):
             warnings.warn(text, DefinitionWarning, stacklevel=2)
+
+
+def _doubts_about_secrets(definition: Definition) -> Iterable[str]:
+    shapes = (definition.parameters.shape, definition.parameters.result)
+    secrets = [path for shape in shapes for path in shape.examine().secrets]
+    if secrets:
+        yield (
+            f"{', '.join(dict.fromkeys(secrets))}: a secret, which stands in the database as it "
+            "is, unencrypted, for everybody who may read there; better give the step the name of "
+            "the secret and look it up in there"
+        )
 
 
 def _doubts_about_options(saga: SagaDefinition[..., Any]) -> Iterable[str]:

@@ -159,11 +159,11 @@ class StepDefinition(Generic[P, R]):
 
     def encode_result(self, value: Any) -> str:
         """The validated result as JSON."""
-        return self.parameters.result.encode(value, self.name, "result")
+        return self.parameters.result.encode(value, self.name)
 
     def decode_result(self, text: str) -> R:
         """The typed result."""
-        return self.parameters.result.decode(text, self.name, "result")
+        return self.parameters.result.decode(text, self.name)
 
     @overload
     def probe(
@@ -289,11 +289,11 @@ class SagaDefinition(Generic[P, R]):
 
     def encode_result(self, value: Any) -> str:
         """The validated result as JSON."""
-        return self.parameters.result.encode(value, self.name, "result")
+        return self.parameters.result.encode(value, self.name)
 
     def decode_result(self, text: str) -> R:
         """The typed result."""
-        return self.parameters.result.decode(text, self.name, "result")
+        return self.parameters.result.decode(text, self.name)
 
     def __repr__(self) -> str:
         return f"<saga {self.name} version {self.version}>"

@@ -42,7 +42,7 @@ class Parameters:
         simple = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD}
         self._plain_names = tuple(self.signature.parameters) if simple else None
         self.shape: Shape[dict[str, Any]] = Shape(self._arguments_type, label)
-        self.result: Shape[Any] = Shape(self._result_type, label)
+        self.result: Shape[Any] = Shape(self._result_type, label, "result")
 
     @property
     def names(self) -> tuple[str, ...]:
