@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -51,8 +51,7 @@ async def _reader(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _socket(loop: asyncio.AbstractEventLoop) -> None:
-    with socket.socket() as one:
-        await loop.sock_recv(one, 1)
+    await loop.sock_recv(cast("socket.socket", None), 1)
 
 
 async def _threadsafe(loop: asyncio.AbstractEventLoop) -> None:

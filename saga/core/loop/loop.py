@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from saga.core.loop import audit
 from saga.core.loop.callbacks import Alarm, Turn
 from saga.core.loop.forbidden import refuse_the_rest
 from saga.core.loop.journal import Journal
@@ -49,6 +50,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, saga_id: UUID, started_at: float, order: Order = ORDERS[0]) -> None:
         take_over()
+        audit.watch()
         self.journal = Journal(saga_id, self)
         self.now = started_at
         self.python_order = order
