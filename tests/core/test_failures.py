@@ -39,8 +39,22 @@ def test_the_first_step_that_failed_is_named() -> None:
         "message": "no money",
         **named,
     }
-    group = ExceptionGroup("two", [ValueError(), ExceptionGroup("inner", [step])])
-    told = json.loads(failures.verdict(group))
-    assert told["type"] == "ExceptionGroup"
-    assert told | named == told
+    group = ExceptionGroup("two", [ValueError("no"), ExceptionGroup("inner", [step])])
+    assert json.loads(failures.verdict(group)) == {
+        "type": "ExceptionGroup",
+        "message": "two (2 sub-exceptions): ValueError: no; "
+        "charge (position 4) failed: Declined: no money",
+        **named,
+    }
     assert "step" not in json.loads(failures.verdict(ValueError()))
+
+
+def test_a_group_of_one_is_that_one() -> None:
+    step = StepFailed("charge", "Declined", "no money", position=4)
+    group = ExceptionGroup("outer", [ExceptionGroup("inner", [step])])
+    assert failures.verdict(group) == failures.verdict(step)
+    lone = BaseExceptionGroup("outer", [ExceptionGroup("inner", [ValueError("no")])])
+    assert failures.describe(lone, details={"code": 7}) == failures.describe(
+        ValueError("no"), details={"code": 7}
+    )
+    assert failures.brief(lone) == "ValueError: no"
