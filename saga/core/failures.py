@@ -11,6 +11,7 @@ from saga.core import codec
 from saga.errors import StepFailed
 
 LONGEST = 4000
+TIMED_OUT = '{"type":"TimeoutError","message":"the deadline has passed"}'
 _MOST = 100  # errors that are told of one group
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 

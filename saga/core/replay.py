@@ -96,6 +96,10 @@ class Run:
         """It does not fit its history, and might if asyncio ran things in another order."""
         return self._loop.order_matters and self._loop.journal.check() is not None
 
+    def overdue(self, now: float) -> list[tuple[int, float]]:
+        """Positions and deadlines of the waits for signals that nothing has come for by `now`."""
+        return self._loop.journal.overdue(now)
+
     def catch_up(self, events: Iterable[Event], recorded: Iterable[Recorded] = ()) -> None:
         """Apply the events in order, letting the code run as far as it can after each.
 

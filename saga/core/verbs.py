@@ -76,7 +76,8 @@ async def signal(
     """Wait for the next signal of this name, in the order in which they were accepted.
 
     Raises TimeoutError after `timeout`, and InvalidInput (the signal is consumed all the same) if
-    its payload is not a `type_`.
+    its payload is not a `type_`. With a timeout of zero it takes what was accepted already: a saga
+    that does so until the TimeoutError, and then ends without waiting again, has read them all.
     """
     checked_name(name, "signal")
     wait = _checked_wait(timeout, f"signal {name}")

@@ -71,6 +71,7 @@ SELECT t.saga_id, t.position
  WHERE EXISTS (SELECT FROM saga.signal g
                 WHERE g.saga_id = t.saga_id AND g.event > t.after AND g.name = t.name
                   AND g.consumed_by IS NULL)
+    OR t.deadline < t.asked_at + interval '1 second'
 """
 _OUTLOOK = """
 SELECT extract(epoch FROM (SELECT min(due_at) FROM saga.step WHERE due_at IS NOT NULL) - now())::float8,
@@ -128,7 +129,8 @@ def sagas(connection: psycopg.Connection, most: int) -> list[DueSaga]:
 
 def expire(store: Store, waits: Sequence[Move]) -> Moved:
     """Ends waits for signals whose time is up. Not those for which a signal was accepted before:
-    the saga's code takes that, or its next wait of the name does.
+    the saga's code takes that, or its next wait of the name does. And not those that had next to no
+    time, by which code empties its mailbox: the landing that ends them sees all that was accepted.
     """
     ids = [wait.key.saga_id for wait in waits]
     positions = [wait.key.position for wait in waits]

@@ -374,3 +374,20 @@ def look(item: int) -> str:
 async def looks() -> str:
     """One step that has one attempt."""
     return await look(1)
+
+
+@saga
+async def drains() -> list[Any]:
+    """Letters until there are none: it ends without one only if none was accepted."""
+    letters = [await signal("letter")]
+    while True:
+        try:
+            letters.append(await signal("letter", timeout=timedelta(0)))
+        except TimeoutError:
+            return letters
+
+
+@saga
+async def leaves() -> Any:
+    """The first letter; the others stay."""
+    return await signal("letter")

@@ -17,7 +17,7 @@ from tests.faults.code import sagas
 from tests.faults.crowd import at_once
 
 _PASSED = """
-UPDATE saga.step SET due_at = now(), deadline = now()
+UPDATE saga.step SET due_at = now(), deadline = now(), asked_at = asked_at - interval '1 minute'
  WHERE saga_id = %s AND deadline < now() + interval '1 minute'
 """
 _WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted"

@@ -24,6 +24,7 @@ class Journal:
 
     __slots__ = (
         "_commands",
+        "_deadlines",
         "_highest",
         "_history",
         "_loop",
@@ -58,6 +59,12 @@ class Journal:
         self._commands: dict[int | tuple[str, int], Command] = {}
         self._mailbox: dict[str, deque[Event]] | None = None
         self._waiting: dict[str, deque[int]] | None = None
+        self._deadlines: dict[int, float] | None = None
+
+    def overdue(self, now: float) -> list[tuple[int, float]]:
+        """The open waits for signals whose deadlines have passed, with these."""
+        waits = self._deadlines.items() if self._deadlines else ()
+        return [(key, due) for key, due in waits if due <= now and key in self.open]
 
     @property
     def is_blank(self) -> bool:
@@ -112,6 +119,10 @@ class Journal:
             if self._waiting is None:
                 self._waiting = {}
             self._waiting.setdefault(name, deque()).append(position)
+            if due is not None:
+                waits = self._deadlines.items() if self._deadlines else ()
+                self._deadlines = {key: at for key, at in waits if key in self.open}
+                self._deadlines[position] = due
         return future
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from saga.core.failures import TIMED_OUT
 from saga.core.loop.commands import Ask, Consume, Drop
 from saga.core.loop.events import Event
 from saga.core.replay import Decision, Failed, Finished, Run, replay
@@ -11,6 +12,9 @@ from saga.engine.advance.live import Live, events_of, recorded_of
 from saga.engine.advance.turn import Turn
 from saga.engine.attempt.catalog import Catalog
 from saga.storage.hot.rows import Landing, Settled
+from saga.wakeups.message import ADVANCE, WakeUp
+
+_TOLERANCE = 0.05  # seconds
 
 
 class Forward:
@@ -29,6 +33,7 @@ class Forward:
         landing = Landing(turn.saga_id, live.seen, live.status)
         turn.settle_outcomes(landing)
         run.catch_up(_events(landing))
+        self._end_waits(run, turn, live, landing)
         decision = run.decide()
         if decision.exposed != live.exposed:
             landing.exposed = decision.exposed
@@ -40,8 +45,38 @@ class Forward:
             landing.due_in = REISSUE_IN  # they may stay where they are, should we die now
         # The next landing, or the sweeper, clears the alarm of what was only recorded.
         quiet = any(r.recorded for r in turn.requests)
-        if landing.transitions or landing.exposed is not None or (live.due and not quiet):
+        told = landing.transitions or landing.consumed or landing.exposed is not None
+        if told or (live.due and not quiet):
             turn.landing = landing
+        if any((position, False) in turn.opened for position, _ in run.overdue(self._soon())):
+            turn.wakeups.append(WakeUp(live.queue, ADVANCE, live.saga_id))
+
+    def _soon(self) -> float:
+        """Our clock may be a little behind that of the sweeper, which has sent us."""
+        return self._clock() + _TOLERANCE
+
+    def _end_waits(self, run: Run, turn: Turn, live: Live, landing: Landing) -> None:
+        """Nothing has come for waits that are over. That and what the code makes of it, which may
+        be the saga's end, land together, and only if nothing has come by then.
+        """
+        for position, due in run.overdue(self._soon()):
+            if (position, False) in live.open:
+                end = Settled(
+                    position,
+                    False,
+                    "failed",
+                    None,
+                    "waiting",
+                    None,
+                    TIMED_OUT,
+                    False,
+                    landing.new_events + 1,
+                    max(round(self._clock(), 6), due),
+                    "deadline",
+                )
+                landing.settled.append(end)
+                turn.closed.append((position, False))
+        run.catch_up(_events(landing))
 
     def catch_up(self, turn: Turn, live: Live) -> Run:
         """The saga's coroutine with all of the journal that was loaded."""

@@ -2,10 +2,10 @@
 that were lost are sent again.
 """
 
-import json
 from functools import partial
 from typing import Literal
 
+from saga.core.failures import TIMED_OUT
 from saga.core.rows import child_id
 from saga.core.states import CLAIMABLE
 from saga.engine.advance.children import (
@@ -24,7 +24,6 @@ from saga.storage.hot.store import Store, each
 from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 
 _BATCH = 500
-_TIMED_OUT = json.dumps({"type": "TimeoutError", "message": "the deadline has passed"})
 
 
 class Overdue:
@@ -64,11 +63,12 @@ class Overdue:
         COUNTERS.timeouts += sum(row.state == "running" for row in moved)
         stuck = [row for row in rows if row.state in CLAIMABLE]
         children = [row for row in rows if row.kind == "child"]
-        later = stuck + children + [row for row in waits if row.key not in landed]
+        left = [row for row in waits if row.key not in landed]
+        later = stuck + children + left
         if later:
             due.postpone_steps(store.connection, [row.key for row in later])
         again = self._resending.chosen((row.wakes, wakeup_of(row)) for row in stuck)
-        self._publisher.publish([*map(wakeup_of, moved), *again])
+        self._publisher.publish([*map(wakeup_of, moved + left), *again])
         if children:
             self._look_after(store, children)
         return len(rows) == _BATCH and bool(landed or later)
@@ -114,7 +114,7 @@ def move_of(row: DueStep) -> Move | None:
 
 def end_of_wait(row: DueStep) -> Move:
     """Nobody signalled or decided in time."""
-    return Move(row.key, "waiting", "failed", error=_TIMED_OUT, is_event=True, reason="deadline")
+    return Move(row.key, "waiting", "failed", error=TIMED_OUT, is_event=True, reason="deadline")
 
 
 def unknown(row: DueStep, reason: str, void: Literal["lost"] | None = None) -> Move:

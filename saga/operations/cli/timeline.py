@@ -13,7 +13,7 @@ from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.styles import state_text, status_text
 from saga.operations.units import between, clock, counted
 from saga.operations.why import error_text, waits_for
-from saga.storage.queries import Attempt, SagaDetail, StepDetail
+from saga.storage.queries import Attempt, SagaDetail, SignalRow, StepDetail
 
 _LONGEST = 300  # characters of somebody's error or payload on one line
 _DETAILS = 120
@@ -171,6 +171,12 @@ def _attempt(attempt: Attempt) -> str:
     return safe(text, _LONGEST)
 
 
+def _fate(row: SignalRow) -> str:
+    if row.consumed_by is not None:
+        return f"taken by {row.consumed_by}"
+    return "unread" if row.unread else ""
+
+
 def _show_signals(screen: Console, saga: SagaDetail) -> None:
     show_table(
         screen,
@@ -181,7 +187,7 @@ def _show_signals(screen: Console, saga: SagaDetail) -> None:
                 f"+{between(saga.created_at, row.received_at)}",
                 row.sender or "",
                 compact(row.payload, _LONGEST),
-                f"taken by {row.consumed_by}" if row.consumed_by is not None else "",
+                _fate(row),
             ]
             for row in saga.signals
         ],

@@ -8,7 +8,7 @@ from saga.storage.queries.audit import AuditRow, audit
 from saga.storage.queries.backlog import Backlog, backlog
 from saga.storage.queries.blocked import BlockedItem, blocked
 from saga.storage.queries.callbacks import CallbackFilter, CallbackRow, callbacks
-from saga.storage.queries.detail import SagaDetail, StepDetail, detail
+from saga.storage.queries.detail import SagaDetail, SignalRow, StepDetail, detail
 from saga.storage.queries.effects import Effect, EffectFilter, effects
 from saga.storage.queries.history import Attempt, Transition, history
 from saga.storage.queries.identity import announced_input, find_saga, known_sagas
@@ -34,6 +34,7 @@ __all__ = [
     "SagaDetail",
     "SagaFilter",
     "SagaRow",
+    "SignalRow",
     "StepDetail",
     "StrandedItem",
     "Transition",

@@ -61,7 +61,9 @@ class StepDetail:
 
 @dataclass(frozen=True, slots=True)
 class SignalRow:
-    """A signal as it was accepted. `consumed_by`: the position that waited for it."""
+    """A signal as it was accepted. `consumed_by`: the position that waited for it; `unread`: the
+    saga's code has ended without it.
+    """
 
     event: int
     name: str
@@ -70,6 +72,7 @@ class SignalRow:
     sender: str | None
     received_at: datetime
     consumed_by: int | None
+    unread: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def detail(connection: Connection, saga_id: UUID) -> SagaDetail:
         now=row["now"],
         parent=_parent(connection, row["parent_id"]),
         steps=_steps(connection, saga_id, transitions),
-        signals=_signals(connection, saga_id),
+        signals=_signals(connection, saga_id, SagaStatus(row["status"])),
         last=own[-1] if own else None,
     )
 
@@ -222,12 +225,15 @@ def _parent(connection: Connection, parent_id: UUID | None) -> ChildRow | None:
     return ChildRow(row[0], row[1], SagaStatus(row[2])) if row else None
 
 
-def _signals(connection: Connection, saga_id: UUID) -> tuple[SignalRow, ...]:
+def _signals(connection: Connection, saga_id: UUID, status: SagaStatus) -> tuple[SignalRow, ...]:
     """What others sent; a failure that was taken back is in the history."""
+    is_over = status not in (SagaStatus.RUNNING, SagaStatus.PARKED)
     c = signal.c
     query = (
         select(c.event, c.name, c.payload, c.dedup_id, c.sender, c.received_at, c.consumed_by)
         .where(c.saga_id == saga_id, c.name != TAKEN_BACK)
         .order_by(c.event)
     )
-    return tuple(SignalRow(*row) for row in connection.execute(query))
+    return tuple(
+        SignalRow(*row, unread=is_over and row[-1] is None) for row in connection.execute(query)
+    )
