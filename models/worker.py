@@ -18,4 +18,6 @@ worker = Table(
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True), comment="stopped, or taken for dead"),
     Column("ended_why", Text),
+    Column("code", ARRAY(Text), comment="sagas and steps that it can run"),
+    Column("handover", Text, comment="queue of wake-ups from workers without this code"),
 )

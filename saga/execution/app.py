@@ -11,6 +11,7 @@ from celery import Celery
 
 from saga.errors import InvalidInput
 from saga.execution.app_check import broker_of, check, fit
+from saga.execution.handover import HandoverStep
 from saga.execution.settings import Settings, publisher_of
 from saga.execution.steps import SagaStep
 from saga.execution.tracing import is_wanted, make_spans
@@ -105,7 +106,9 @@ def install(
     settings = Settings(url, broker, prefix, lease, drain, checks, watchdog, watchers)
     publisher_of(settings).close()  # refuses a broker that we cannot publish to here, not later
     app.conf.saga_settings = settings
-    cast("Any", app).steps["worker"].add(SagaStep)
+    steps: Any = cast("Any", app).steps
+    steps["worker"].add(SagaStep)
+    steps["consumer"].add(HandoverStep)
     return app
 
 

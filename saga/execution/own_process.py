@@ -6,6 +6,7 @@
 import logging
 import os
 import threading
+from typing import Any
 
 from celery import Celery
 
@@ -15,6 +16,7 @@ from saga.engine.worker.vital_signs import AsyncVital, ConductorVital, LeaseVita
 from saga.engine.worker.watchdog import Watchdog
 from saga.execution.pool_children import interrupt_when_ended
 from saga.execution.settings import Settings, publisher_of, settings_of
+from saga.wakeups.message import HANDOVER
 
 log = logging.getLogger("saga.worker")
 
@@ -23,6 +25,11 @@ _watchdogs: dict[int, Watchdog] = {}
 _is_leaving = False
 _ending = threading.Lock()
 _END_WITHIN = 5.0  # seconds
+
+
+def queues_of(app: Any) -> frozenset[str]:
+    """Those that it serves; not the one of wake-ups that are handed over to it."""
+    return frozenset(q for q in app.amqp.queues.consume_from if not q.startswith(HANDOVER))
 
 
 def process_of(app: Celery) -> WorkerProcess:
@@ -35,7 +42,7 @@ def process_of(app: Celery) -> WorkerProcess:
             settings.database_url,
             publisher_of(settings),
             registry,
-            frozenset(app.amqp.queues.consume_from),
+            queues_of(app),
             lease=settings.lease,
             watchers=[make() for make in settings.watchers],
         )

@@ -93,7 +93,7 @@ def short_way(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..
     run = task.run
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> Any:
-        args = _arguments(message) if body is None else None
+        args = arguments_of(message) if body is None else None
         if args is None:
             return long_way(message, body, ack, reject, callbacks)
         message.ack()  # what is lost from here on is sent again by the sweeper
@@ -108,7 +108,7 @@ def short_way(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..
     return take
 
 
-def _arguments(message: Any) -> list[Any] | None:
+def arguments_of(message: Any) -> list[Any] | None:
     """Those of a message such as we send; None if it asks for more than a wake-up does."""
     headers = message.headers
     if headers.get("origin") != "saga" or headers.get("eta") or headers.get("expires"):

@@ -28,6 +28,7 @@ from saga.engine.worker.vital_signs import Beat, Postgres, SweeperVital, Vital
 from saga.engine.worker.watchdog import EXIT_CODE, Watchdog
 from saga.errors import DefinitionError
 from saga.execution import short_way
+from saga.execution.handover import take_what_is_handed_over
 from saga.execution.inbox import Inbox
 from saga.execution.own_process import (
     has_lease,
@@ -109,12 +110,12 @@ class SagaStep(bootsteps.StartStopStep):
         self._leaver = Leaver(settings.drain, end)
         take_up_steps()  # before the pool forks
         register_tasks(parent.app)
+        take_what_is_handed_over(parent.app)
         _be_seen(parent)
         definitions = [*registry.steps(), *registry.sagas()]
         checks.refuse(definitions)
         if settings.checks:
             checks.warn(definitions)
-        signals.task_unknown.connect(_note_unknown)
         signals.worker_process_init.connect(self._child_starts)
         signals.worker_process_shutdown.connect(_child_stops)
         signals.worker_shutting_down.connect(self._is_told_to_stop)
@@ -251,14 +252,3 @@ def _end(parent: Any, code: int) -> None:
 
 def _child_stops(**_: Any) -> None:
     stop_process()
-
-
-def _note_unknown(sender: Any = None, name: str = "", message: Any = None, **_: Any) -> None:
-    """A step that this worker has no code for waits, and `show` says why."""
-    try:
-        (saga_id, position, undo), _, _ = message.decode()
-        key = StepKey(UUID(saga_id), int(position), bool(undo))
-    except (TypeError, ValueError):
-        return  # not one of ours
-    queue = message.delivery_info.get("routing_key")
-    process_of(sender.app).note(key, f"a worker on queue {queue!r} does not know step {name!r}")

@@ -11,8 +11,8 @@ PRESENCE = 0x5A6A_0002
 LEADER = 0x5A6A_0003
 
 _REGISTER = """
-INSERT INTO saga.worker (name, host, pid, queues, lease_until)
-VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s))
+INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover)
+VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s)
 RETURNING id, extract(epoch FROM clock_timestamp())::float8
 """
 _RENEW = """
@@ -25,6 +25,15 @@ UPDATE saga.worker SET ended_at = now(), ended_why = %(why)s WHERE id = %(id)s A
 RETURNING queues
 """
 _HAS_ENDED = "SELECT 1 FROM saga.worker WHERE id = %(id)s AND ended_at IS NOT NULL"
+_HANDOVER_OF = """
+SELECT handover FROM saga.worker
+ WHERE ended_at IS NULL AND handover IS NOT NULL AND %(queue)s = ANY(queues) AND %(code)s = ANY(code)
+ ORDER BY random() LIMIT 1
+"""
+_HANDOVERS = """
+SELECT queue, array_agg(DISTINCT handover) FROM saga.worker, unnest(queues) AS queue
+ WHERE ended_at IS NULL AND handover IS NOT NULL GROUP BY queue
+"""
 _UNSEAT = """
 SELECT pg_terminate_backend(l.pid)
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -65,10 +74,23 @@ def register(
     pid: int,
     queues: Sequence[str],
     lease: float,
+    code: Sequence[str] = (),
+    handover: str | None = None,
 ) -> tuple[int, float]:
-    """A new worker that holds its presence lock. Returns its id and the database's clock."""
+    """A new worker that holds its presence lock. Returns its id and the database's clock. `code`
+    and `handover`: see `handover_of`.
+    """
     row = connection.execute(
-        _REGISTER, {"name": name, "host": host, "pid": pid, "queues": list(queues), "lease": lease}
+        _REGISTER,
+        {
+            "name": name,
+            "host": host,
+            "pid": pid,
+            "queues": list(queues),
+            "lease": lease,
+            "code": list(code),
+            "handover": handover,
+        },
     ).fetchone()
     assert row is not None
     hold(connection, row[0])
@@ -96,6 +118,17 @@ def end(connection: psycopg.Connection, worker_id: int, why: str) -> list[str] |
     """Ends a worker. The queues it served; None if that had been done before."""
     row = connection.execute(_END, {"id": worker_id, "why": why}).fetchone()
     return row[0] if row else None
+
+
+def handover_of(connection: psycopg.Connection, queue: str, code: str) -> str | None:
+    """Where a wake-up on `queue` is handed over to a worker that serves it and has the code."""
+    row = connection.execute(_HANDOVER_OF, {"queue": queue, "code": code}).fetchone()
+    return row[0] if row else None
+
+
+def handovers(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """For each queue, where wake-ups of it may wait instead."""
+    return dict(connection.execute(_HANDOVERS).fetchall())
 
 
 def has_ended(connection: psycopg.Connection, worker_id: int) -> bool:

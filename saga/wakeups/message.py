@@ -1,5 +1,6 @@
 """Wake-ups: hints that something may run. They carry ids only; a lost one costs time, not work."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -52,6 +53,16 @@ class Publisher(Sink, Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+HANDOVER = "saga.for."
+"""What the names of queues begin with on which wake-ups are handed over."""
+
+
+def handover_queue(code: Iterable[str], queues: Iterable[str]) -> str:
+    """The one that workers of this code and these queues share."""
+    known = json.dumps([sorted(code), sorted(queues)])
+    return HANDOVER + hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 def ended_channel(saga_id: UUID) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from saga.errors import InvalidInput
-from saga.wakeups.message import Publisher, WakeUp, encode, ended_channel
+from saga.wakeups.message import HANDOVER, Publisher, WakeUp, encode, ended_channel
 
 if TYPE_CHECKING:
     from redis.client import PubSub
 
 log = logging.getLogger("saga.wakeups")
 
+_HANDED_OVER = 3600  # seconds
 _MOST_EARS = 8  # connections kept for those who wait for the ends of sagas
 
 
@@ -89,6 +90,8 @@ class RedisPublisher:
         pipe = self._redis.pipeline(transaction=False)
         for key, messages in by_queue.items():
             pipe.lpush(key, *messages)
+            if key.startswith(self._prefix + HANDOVER):
+                pipe.expire(key, _HANDED_OVER)  # when code is gone for good, nobody reads it
         for saga_id in ended:
             pipe.publish(ended_channel(saga_id), b"")
         since = time.monotonic()

@@ -83,6 +83,10 @@ class Advancer:
             self._store.connection.close()
             self._store = None
 
+    @property
+    def connection(self) -> psycopg.Connection:
+        return self._ready().connection
+
     def _ready(self) -> Store:
         if self._store is None or self._store.connection.closed:
             self._store = self._connect()

@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -12,13 +13,14 @@ from saga.core.rows import StepKey
 from saga.engine.advance.advancer import Advancer
 from saga.engine.advance.decider import Decider
 from saga.engine.advance.group_commit import GroupCommit
+from saga.engine.advance.handover import Handover
 from saga.engine.advance.leases import Leases
 from saga.engine.advance.request import Request
-from saga.engine.attempt.catalog import Catalog
+from saga.engine.attempt.catalog import Catalog, step_code
 from saga.engine.attempt.work import Ended, Outcome, Work
 from saga.failpoint import failpoint
 from saga.storage.hot.store import Store
-from saga.wakeups.message import Publisher
+from saga.wakeups.message import Publisher, WakeUp
 from saga.wakeups.outbox import Outbox
 
 log = logging.getLogger("saga.engine")
@@ -45,10 +47,11 @@ class Conductor:
     ) -> None:
         self._clock = clock
         self.leases = Leases()
-        outbox = Outbox(publisher)
+        self._outbox = outbox = Outbox(publisher)
+        self._handover = Handover(lambda: self._advancer.connection)
         self._advancer = Advancer(
             connect,
-            Decider(catalog, serves, clock),
+            Decider(catalog, serves, clock, self._handover),
             self.leases,
             outbox,
             worker_id=worker_id,
@@ -109,6 +112,15 @@ class Conductor:
             raise
         finally:
             self._group_commit.lock.release()
+
+    def hand_over(self, wakeup: WakeUp) -> bool:
+        """A step's wake-up, to a worker that knows the step; whether there is one."""
+        with self._group_commit.lock:
+            queue = self._handover.queue_of(wakeup.queue, step_code(wakeup.task))
+        if queue is not None:
+            self._outbox.publish([replace(wakeup, queue=queue)])
+            self._outbox.send()
+        return queue is not None
 
     def note(self, key: StepKey, why: str) -> None:
         """Writes beside a step why it does not go on."""

@@ -7,9 +7,10 @@ from saga.core.states import ENDED
 from saga.engine.advance.backward import Backward
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.forward import Forward
+from saga.engine.advance.handover import Handover
 from saga.engine.advance.live import Live
 from saga.engine.advance.turn import Turn, park
-from saga.engine.attempt.catalog import Catalog
+from saga.engine.attempt.catalog import Catalog, saga_code
 from saga.errors import Divergence, UnknownSaga
 from saga.storage.hot.rows import Landing
 from saga.wakeups.message import ADVANCE, WakeUp
@@ -21,8 +22,13 @@ class Decider:
     """Decides turns with the code this worker has, for the queues it serves."""
 
     def __init__(
-        self, catalog: Catalog, serves: frozenset[str], clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        serves: frozenset[str],
+        clock: Callable[[], float],
+        handover: Handover,
     ) -> None:
+        self._handover = handover
         self._dispatcher = Dispatcher(catalog, serves)
         self._forward = Forward(catalog, self._dispatcher, clock)
         self._backward = Backward(self._dispatcher)
@@ -75,10 +81,11 @@ class Decider:
         if turn.outcomes:
             turn.record_first()
             return True
-        landing = Landing(turn.saga_id, live.seen, live.status, note=why, due_in=REISSUE_IN)
-        if not self._dispatcher.serves(live.queue):
-            turn.wakeups.append(WakeUp(live.queue, ADVANCE, live.saga_id))
+        queue = self._handover.queue_of(live.queue, saga_code(live.name, live.version))
+        if queue is not None or not self._dispatcher.serves(live.queue):
+            turn.wakeups.append(WakeUp(queue or live.queue, ADVANCE, live.saga_id))
             return True
+        landing = Landing(turn.saga_id, live.seen, live.status, note=why, due_in=REISSUE_IN)
         if live.due:
             turn.landing = landing
         return True

@@ -46,6 +46,11 @@ class Catalog:
         """Of all steps and compensations."""
         return {step.name for step in self._registry.steps()} | self._undos.keys()
 
+    def code(self) -> list[str]:
+        """All that this process can run, as `saga_code` and `step_code` name it."""
+        sagas = {saga_code(saga.name, saga.version) for saga in self._registry.sagas()}
+        return sorted(sagas | {step_code(name) for name in self.names()})
+
     def can_run(self, name: str, undo: bool) -> bool:
         try:
             self.undo(name) if undo else self.step(name)
@@ -57,3 +62,12 @@ class Catalog:
         """Seconds after which the sweeper takes an attempt for lost; None without a timeout."""
         timeout = self.undo(name).timeout if undo else self.step(name).timeout
         return None if timeout is None else timeout.total_seconds() + _GRACE
+
+
+def saga_code(name: str, version: int) -> str:
+    return f"saga {name} version {version}"
+
+
+def step_code(name: str) -> str:
+    """Of a compensation, too."""
+    return f"step {name}"

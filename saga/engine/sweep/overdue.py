@@ -40,7 +40,7 @@ class Overdue:
 
     def expedite_lost(self, store: Store) -> None:
         """Makes due what was taken to wait in queues that are empty by now."""
-        drained = self._resending.drained()
+        drained = self._resending.drained(store)
         if drained:
             due.expedite(store.connection, drained, _BATCH)
 
@@ -67,7 +67,7 @@ class Overdue:
         later = stuck + children + left
         if later:
             due.postpone_steps(store.connection, [row.key for row in later])
-        again = self._resending.chosen((row.wakes, wakeup_of(row)) for row in stuck)
+        again = self._resending.chosen([(row.wakes, wakeup_of(row)) for row in stuck], store)
         self._publisher.publish([*map(wakeup_of, moved + left), *again])
         if children:
             self._look_after(store, children)
@@ -77,8 +77,8 @@ class Overdue:
         rows = due.sagas(store.connection, _BATCH)
         if rows:
             due.postpone_sagas(store.connection, [row.id for row in rows])
-            wanted = ((row.wakes, WakeUp(row.queue, ADVANCE, row.id)) for row in rows)
-            self._publisher.publish(self._resending.chosen(wanted))
+            wanted = [(row.wakes, WakeUp(row.queue, ADVANCE, row.id)) for row in rows]
+            self._publisher.publish(self._resending.chosen(wanted, store))
         return len(rows) == _BATCH
 
     def _look_after(self, store: Store, rows: list[DueStep]) -> None:

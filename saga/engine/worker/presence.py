@@ -15,7 +15,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -23,6 +23,7 @@ from saga.failpoint import failpoint
 from saga.storage import workers
 from saga.storage.connect import connect
 from saga.wakeups.bell import Bell
+from saga.wakeups.message import handover_queue
 
 log = logging.getLogger("saga.presence")
 
@@ -35,6 +36,7 @@ class Presence:
         database_url: str,
         queues: frozenset[str],
         *,
+        code: Sequence[str] = (),
         lease: float = 10.0,
         renew_every: float = 1.0,
         on_lost: Callable[[], None] = lambda: None,
@@ -42,6 +44,7 @@ class Presence:
     ) -> None:
         self._url = database_url
         self._queues = sorted(queues)
+        self._code = code
         self._lease = lease
         self._every = renew_every
         self._on_lost = on_lost
@@ -153,7 +156,14 @@ class Presence:
         host, pid = socket.gethostname(), os.getpid()
         before = time.monotonic()
         self._id, now = workers.register(
-            self._connection, f"{host}:{pid}", host, pid, self._queues, self._lease
+            self._connection,
+            f"{host}:{pid}",
+            host,
+            pid,
+            self._queues,
+            self._lease,
+            self._code,
+            handover_queue(self._code, self._queues),
         )
         self._holds = True
         self._take_time(before, now)

@@ -22,7 +22,7 @@ from saga.errors import UnknownStep
 from saga.failpoint import failpoint
 from saga.storage.connect import connect
 from saga.storage.hot.store import Store
-from saga.wakeups.message import Publisher
+from saga.wakeups.message import Publisher, WakeUp
 
 log = logging.getLogger("saga.process")
 
@@ -61,6 +61,7 @@ class WorkerProcess:
         self.presence = Presence(
             database_url,
             queues,
+            code=self.catalog.code(),
             lease=lease,
             on_lost=self._lost_lease,
             on_tick=self._tidy,
@@ -212,6 +213,11 @@ class WorkerProcess:
         return not work.key.undo and self.catalog.step(work.intent.name).transactional
 
     # -- housekeeping
+
+    def hand_over(self, queue: str, name: str, key: StepKey) -> None:
+        """A wake-up for a step that this worker does not know goes to one that does."""
+        if not self.conductor.hand_over(WakeUp.for_step(queue, name, key)):
+            self.note(key, f"a worker on queue {queue!r} does not know step {name!r}")
 
     def note(self, key: StepKey, why: str) -> None:
         """Writes beside a step why it does not go on; it waits for a worker that can run it."""
