@@ -62,8 +62,9 @@ def as_start(
                 f"start {saga.name!r} by its name for another version"
             )
         text = saga.encode_input(tuple(args), kwargs)
+        given = None if key is None else saga.encode_given(tuple(args), kwargs)
         return Start(
-            uuid4(), saga.name, saga.version, saga.queue, key, text, shown, callback, trace
+            uuid4(), saga.name, saga.version, saga.queue, key, text, shown, callback, trace, given
         )
     if args:
         raise InvalidInput(f"{saga}: a saga that is started by name takes its arguments by name")

@@ -14,11 +14,6 @@ def written(text: LiteralString) -> LiteralString:
     return f"{text}::json"
 
 
-def same(column: LiteralString, text: LiteralString) -> LiteralString:
-    """SQL: whether a column keeps a value that is equal to a text's, however that is written."""
-    return f"{column}::jsonb = {text}::jsonb"
-
-
 def canonical(column: LiteralString) -> LiteralString:
     """SQL: what the column keeps as text, the same for values that are equal."""
     return f"{column}::jsonb::text"

@@ -33,6 +33,8 @@ class Start:
     attributes: str | None
     callback: str | None = None
     traceparent: str | None = None
+    given: str | None = None
+    """The input without defaults, if it has a key; None: the input is what was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ _START = """
 SELECT * FROM saga.accept_starts(
   %(id)s::uuid[], %(name)s::text[], %(version)s::int[], %(queue)s::text[], %(key)s::text[],
   %(input)s::text[], %(attributes)s::text[], %(callback)s::text[], %(traceparent)s::text[],
-  %(actor)s::text, %(due_in)s::float8)
+  %(actor)s::text, %(due_in)s::float8, %(given)s::text[])
 """
-_EXISTING = f"""
-SELECT id, {payloads.same("input", "%(input)s")} FROM saga.saga WHERE name = %(name)s AND key = %(key)s
+_EXISTING = """
+SELECT * FROM saga.earlier_start(
+  %(name)s::text, %(key)s::text, %(version)s::int, %(input)s::text, %(given)s::text)
 """
+_IDENTITY = ("name", "key", "version", "input", "given")
 _NAMES = "SELECT DISTINCT name FROM saga.definition"
 
 
@@ -79,7 +83,7 @@ def _started(execute: Executor, asked: Start, fresh: bool, queue: str | None) ->
         raise UnknownSaga(asked.name, known, _unannounced(asked, known))
     if fresh:
         return Started(asked.id, queue, is_new=True)
-    rows = execute(_EXISTING, {"name": asked.name, "key": asked.key, "input": asked.input})
+    rows = execute(_EXISTING, {c: getattr(asked, c) for c in _IDENTITY})
     what = f"a saga {asked.name!r} with key {asked.key!r}"
     if not rows:
         raise KeyConflict(f"{what} is being started elsewhere: try again")

@@ -279,6 +279,10 @@ class SagaDefinition(Generic[P, R]):
         """The validated input as JSON by parameter name."""
         return self.parameters.encode(args, kwargs)
 
+    def encode_given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The input without what is there by default: what a repeated start has to repeat."""
+        return self.parameters.encode_given(args, kwargs)
+
     def check_input(self, text: str | bytes) -> str:
         """JSON from outside, checked like the arguments of a call."""
         return self.parameters.check(text)

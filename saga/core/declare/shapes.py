@@ -77,7 +77,7 @@ class Shape(Generic[T]):
         is_plain = self._is_plain is None or self._is_plain(clean)
         suspicious = self._has_floats or not is_plain
         text = codec.vet(data, self._plain, clean, field, path, None, suspicious)
-        if not is_plain:
+        if not is_plain and not only_set:
             self._hold_against(clean, text, field)
         return text
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -58,6 +60,11 @@ class Parameters:
             values = self.bind(args, kwargs)
         return self.shape.encode(values, self.label)
 
+    def encode_given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """A call's arguments as JSON without any defaults, a model's included."""
+        given = self._bound(args, kwargs).arguments
+        return self.shape.encode(given, self.label, only_set=True)
+
     def decode(self, text: str) -> dict[str, Any]:
         """Typed values by parameter name; one with a default may be missing."""
         return self.shape.decode(text, self.label)
@@ -74,11 +81,19 @@ class Parameters:
         return self.shape.encode(self._with_defaults(self.decode(value)), self.label)
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the arguments by parameter name; empty where a type has none."""
+        """The JSON Schema of the arguments by parameter name, defaults included; empty where a type
+        has none.
+        """
         try:
-            return TypeAdapter(self._arguments_type()).json_schema()
+            schema = TypeAdapter(self._arguments_type()).json_schema()
         except PydanticUserError:
             return {}
+        hints = self._hints()
+        for name, value in self._with_defaults({}).items():
+            shape = Shape[Any](functools.partial(hints.get, name, Any), self.label)
+            with suppress(InvalidInput):  # a call that leaves it out will say so
+                schema["properties"][name]["default"] = codec.parse(shape.encode(value, self.label))
+        return schema
 
     def result_schema(self) -> dict[str, Any]:
         """The JSON Schema of what is returned; empty where the type has none."""
@@ -89,12 +104,15 @@ class Parameters:
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The values by parameter name; InvalidCall if the call does not fit the signature."""
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            raise InvalidCall(f"{self.label}: {exc}; want {self._wanted()}") from None
+        bound = self._bound(args, kwargs)
         bound.apply_defaults()
         return bound.arguments
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            raise InvalidCall(f"{self.label}: {exc}; want {self._wanted()}") from None
 
     def admits_none(self, name: str) -> bool:
         """Whether the hint of a parameter leaves room for None; one that cannot be read does."""
