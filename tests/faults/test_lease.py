@@ -138,6 +138,20 @@ def test_takes_up_nothing_without_a_lease(arena: Arena) -> None:
     assert arena.until_over(saga) == {saga: "completed"}
 
 
+def test_takes_up_nothing_after_it_has_signed_off(arena: Arena) -> None:
+    """And nobody waits for a lease that will not come."""
+    saga = arena.start(sagas.fan, 2, key="one").id
+    with arena.inline() as process:
+        first = process.conductor.advance(saga)
+        process.presence.stop()
+        assert process.conductor.claim(StepKey(saga, 2, undo=False), None) is None
+        arena.carry_out(process, first)
+        steps = arena.records.steps(saga)
+        assert [steps[n, False].state for n in (1, 2)] == ["succeeded", "ready"]
+    arena.worker()
+    assert arena.until_over(saga) == {saga: "completed"}
+
+
 def test_redis_hangs_longer_than_the_lease(own_arena: Arena, own_stack: EmbeddedStack) -> None:
     arena = own_arena
     arena.worker(lease=_LEASE)

@@ -44,7 +44,7 @@ class Advancer:
         outbox: Outbox,
         *,
         worker_id: Callable[[], int],
-        on_refused: Callable[[int], None],
+        on_refused: Callable[[int], bool],
         clock: Callable[[], float],
         cache_size: int,
         on_end: Callable[[Ended], None] | None,
@@ -161,23 +161,19 @@ class Advancer:
         """Sagas that refuse a step which could run: what nobody wants was not dropped."""
         refused: list[UUID] = []
         states = self._ready().states(list(missed)) if missed else {}
-        is_refused = bool(states) and self._is_refused()
+        waits = bool(states) and self._is_refused() and self._on_refused(self._worker_id())
         for key in missed.keys() - states.keys():
             self._unknown_sagas.met(key.saga_id)
         for key, (state, _) in states.items():
-            if state in CLAIMABLE and (is_refused or missed[key].tries < 3):
+            if state in CLAIMABLE and (waits or missed[key].tries < 3):
                 missed[key].busy = True
             elif state in CLAIMABLE:
                 refused.append(key.saga_id)
         return [Turn(saga_id) for saga_id in dict.fromkeys(refused)]
 
     def _is_refused(self) -> bool:
-        """Whether this worker was taken for dead; then it waits until it has a new id."""
-        worker_id = self._worker_id()
-        if not workers.has_ended(self._ready().connection, worker_id):
-            return False
-        self._on_refused(worker_id)
-        return True
+        """Whether this worker was taken for dead, or has signed off."""
+        return workers.has_ended(self._ready().connection, self._worker_id())
 
     def _prepare(self, claimed: Sequence[Claimed]) -> None:
         """Catches up with the sagas of claimed steps now, while a batch is at it: their outcomes
@@ -289,6 +285,7 @@ class Advancer:
         """What landed."""
         landed = self._ready().land(landings, self._worker_id())
         if any(one.grants for one in landings if one.saga_id not in landed) and self._is_refused():
+            self._on_refused(self._worker_id())
             for request in (request for turn in turns for request in turn.requests):
                 request.may_go_on = False
         return landed

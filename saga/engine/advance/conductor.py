@@ -39,7 +39,7 @@ class Conductor:
         publisher: Publisher,
         *,
         worker_id: Callable[[], int],
-        on_refused: Callable[[int], None] = lambda _: None,
+        on_refused: Callable[[int], bool] = lambda _: False,
         clock: Callable[[], float],
         serves: frozenset[str],
         cache_size: int = 512,

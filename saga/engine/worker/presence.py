@@ -69,13 +69,14 @@ class Presence:
         """Whether nobody may have taken this worker for dead yet."""
         return time.monotonic() - self.renewed_at < self._lease
 
-    def refused(self, worker_id: int) -> None:
+    def refused(self, worker_id: int) -> bool:
         """The database grants this worker nothing more; from any thread. It announces itself anew,
-        and takes up nothing before.
+        and takes up nothing before. False: it stops, and will not.
         """
         if worker_id == self._id:
             self.renewed_at = -math.inf
             self._bell.ring()
+        return not self._stopping.is_set()
 
     @property
     def is_alive(self) -> bool:
