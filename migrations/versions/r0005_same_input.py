@@ -6,8 +6,8 @@ gained since; and what differs by a default that was left out or written down is
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 GIVEN = """
 ALTER TABLE saga.saga ADD COLUMN IF NOT EXISTS given BYTEA;
