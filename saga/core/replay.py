@@ -218,6 +218,7 @@ def replay(
     started_at: float,
     recorded: Iterable[Recorded],
     events: Iterable[Event],
+    kind: type[Run] = Run,
 ) -> Run:
     """A run that has caught up with a history, in the order of asyncio in which it was written.
 
@@ -227,7 +228,7 @@ def replay(
     runs: list[Run] = []
     try:
         for order in ORDERS:
-            run = Run(definition, saga_id, input, started_at, held, order)
+            run = kind(definition, saga_id, input, started_at, held, order)
             runs.append(run)
             run.catch_up(happened)
             if not run.may_fit_otherwise:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -159,3 +160,24 @@ def find_less(name, path=None, target=None):
 
 PathFinder.find_spec = find_less
 """
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checks", ["1", "0"])
+def test_code_that_no_replay_can_follow_is_parked(start: Start, checks: str) -> None:
+    given = {} if checks == "1" else {"SAGA_CHECK_REPLAYS": checks}
+    dev = start("--app", "restless", "--no-flower", "--no-api", **given)
+    done = run("start", "restless", "--json", **dev.environment)
+
+    def shown() -> dict[str, Any]:
+        return run("show", done.json["id"], "--json", **dev.environment).json["saga"]
+
+    def note() -> str:
+        return str(shown()) if shown()["status"] in ("parked", "completed") else ""
+
+    told = until(note, "the saga is judged")
+    if checks == "1":
+        assert "uuid.uuid4()" in told
+        assert "restless.py:15 gives something else each time: use uuid()" in told
+    else:
+        assert shown()["status"] == "completed"

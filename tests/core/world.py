@@ -60,6 +60,7 @@ class World:
         definition: SagaDefinition[..., Any],
         *args: Any,
         order: Order = ORDERS[0],
+        kind: type[Run] = Run,
         **kwargs: Any,
     ) -> None:
         self.definition = definition
@@ -69,7 +70,7 @@ class World:
         self.events: list[Event] = []
         self.seen: list[Seen] = []
         self.last: tuple[Command, ...] = ()
-        self.run = Run(definition, SAGA_ID, self.input, START, order=order)
+        self.run = kind(definition, SAGA_ID, self.input, START, order=order)
         self._decide()
 
     def __enter__(self) -> Self:

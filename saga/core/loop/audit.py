@@ -71,7 +71,7 @@ def watch() -> None:
 def place(frame: FrameType | None) -> str:
     """The line of the user's code that a frame belongs to, as `file:line`."""
     for each in _of_the_saga(frame):
-        if _is_users(each):
+        if is_users(each):
             return f"{each.f_code.co_filename}:{each.f_lineno}"
     return "a library"
 
@@ -122,7 +122,8 @@ def _is_exempt(frame: FrameType) -> bool:
     return module in _EXEMPT or frame.f_code.co_name == "__del__"
 
 
-def _is_users(frame: FrameType) -> bool:
+def is_users(frame: FrameType) -> bool:
+    """Whether it runs the user's own code: neither ours nor a library's."""
     file = frame.f_code.co_filename
     return not file.startswith(("<frozen", _OURS)) and not os.path.realpath(file).startswith(
         _LIBRARIES

@@ -1,5 +1,6 @@
 """Going forward: replay the saga's code and turn its commands into a landing."""
 
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ from saga.core.failures import TIMED_OUT
 from saga.core.loop.commands import Ask, Consume, Drop
 from saga.core.loop.events import Event
 from saga.core.replay import Decision, Failed, Finished, Run, replay
+from saga.core.twice import CHECK_REPLAYS, CheckedRun
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live, events_of, recorded_of
 from saga.engine.advance.turn import Turn
@@ -26,6 +28,7 @@ class Forward:
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._clock = clock
+        self._kind = CheckedRun if os.environ.get(CHECK_REPLAYS, "0") != "0" else Run
 
     def decide(self, turn: Turn, live: Live) -> None:
         """Runs the saga's code as far as it goes; what it wants becomes the turn's landing."""
@@ -92,6 +95,7 @@ class Forward:
                 loaded.created_at,
                 recorded_of(loaded),
                 events_of(loaded),
+                self._kind,
             )
         elif turn.news is not None:
             live.run.catch_up(turn.news)

@@ -1,12 +1,14 @@
 """Servers, workers, API and Flower of one folder."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from saga.core.twice import CHECK_REPLAYS
 from saga.operations.child_process import Child
 from saga.operations.dev import api as dev_api
 from saga.operations.dev.api import DevApi
@@ -148,7 +150,8 @@ class DevStack:
         apps = [option for name in self._plan.app for option in ("--app", name)]
         command = [sys.executable, "-m", "saga.operations.cli", "worker"]
         command += [*apps, *self._plan.worker_options, *events]
-        environment = {**self._environment, "PYTHONWARNINGS": _QUIET}
+        checks = {CHECK_REPLAYS: os.environ.get(CHECK_REPLAYS, "1")}
+        environment = {**self._environment, **checks, "PYTHONWARNINGS": _QUIET}
         return LastingChild("a worker", lambda: Child(command, environment), self._say)
 
 
