@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0004"
+down_revision = "0003"
 
 COLUMNS = """
 ALTER TABLE saga.worker ADD COLUMN IF NOT EXISTS code text[], ADD COLUMN IF NOT EXISTS handover text;
