@@ -91,6 +91,7 @@ step = Table(
         server_default="0",
         comment="workers lost at it in a row: attempts that use up none",
     ),
+    Column("digest", BigInteger, comment="of the arguments that a replay is held to"),
     one_of("kind", ("step", "timer", "signal", "approval", "child")),
     one_of("state", StepState),
     CheckConstraint(f"(state = {sql(StepState.RUNNING)}) = (worker_id IS NOT NULL)", name="lease"),

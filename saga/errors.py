@@ -97,12 +97,14 @@ class NotDeterministic(SagaError):
 class Divergence(SagaError):
     """The code asked for something else than the history holds.
 
-    `.diff` has one line a position, the history on the left and the code on the right.
+    `.diff` has one line a position, the history on the left and the code on the right;
+    `.arguments` tells how the arguments at them differ, if these do.
     """
 
-    def __init__(self, diff: str) -> None:
+    def __init__(self, diff: str, arguments: str = "") -> None:
         super().__init__(diff)
         self.diff = diff
+        self.arguments = arguments
 
 
 class StepFailed(SagaError):

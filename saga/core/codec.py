@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema, to_json
 
+from saga.core.sets import in_order
 from saga.errors import InvalidInput
 
 
@@ -61,7 +62,7 @@ def encode(value: object, field: str, limits: Limits | None = None) -> str:
         data = to_json(value, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as exc:
         raise refusal(value, field, exc) from None
-    return vet(data, _ANY.to_python, value, field, limits=limits)
+    return in_order(value, vet(data, _ANY.to_python, value, field, limits=limits))
 
 
 def check_text(text: str | bytes, field: str, limits: Limits | None = None) -> str:

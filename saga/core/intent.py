@@ -32,6 +32,8 @@ class Intent(NamedTuple):
     pivot: bool = False
     read_only: bool = False
     """It has no effect; of a child that completed: it began nothing that has an undo."""
+    digest: int | None = None
+    """Of the arguments that a replay is held to; None: of an undo, which is held to its step's."""
 
     @property
     def signature(self) -> Signature:
@@ -46,6 +48,3 @@ class Intent(NamedTuple):
         """What to ask for to take its effect back."""
         name = self.name if self.kind == "child" else self.compensation or ""
         return Intent(self.kind, name, self.undo_queue or self.queue, self.args)
-
-
-TIMER = Intent("timer", "sleep")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -50,6 +50,16 @@ class Decision:
     verdict: Verdict
     exposed: str | None
     """JSON of what `expose()` was last given."""
+
+
+class Doubt(Divergence):
+    """Digests differ at these positions: a run that is given the arguments there as they are
+    stored tells whether the code has parted from its history.
+    """
+
+    def __init__(self, diff: str, arguments: str, positions: Sequence[int]) -> None:
+        super().__init__(diff, arguments)
+        self.positions = tuple(positions)
 
 
 WAITING = Waiting()
@@ -131,14 +141,15 @@ class Run:
         """The commands that are new since the last call and not recorded, and the verdict.
 
         Raises Divergence if the code asked for something else than the history holds, or not for
-        something that it holds.
+        something that it holds; Doubt if nothing but digests of arguments says so.
         """
         if self._input is not None:
             self.catch_up(())
         journal = self._loop.journal
         diff = journal.check()
         if diff is not None:
-            raise Divergence(f"{self.definition!r}: {diff}")
+            told = f"{self.definition!r}: {diff}", journal.arguments
+            raise Doubt(*told, journal.doubt) if journal.doubt else Divergence(*told)
         return Decision(journal.take(), self._verdict, journal.exposed)
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ class Told(NamedTuple):
     @property
     def asked(self) -> tuple[object, ...]:
         """What has to be the same."""
-        return self.key, self.intent.signature, self.intent.args, self.due
+        return self.key, self.intent.signature, self.intent.digest, self.due
 
     def __str__(self) -> str:
         due = "" if self.due is None else f" until {self.due}"
@@ -71,7 +71,7 @@ class _Journal(Journal):
     __slots__ = ("told",)
 
     def __init__(self, saga_id: UUID, loop: Any) -> None:
-        super().__init__(saga_id, loop)
+        super().__init__(saga_id, loop, loop.ring)
         self.told: list[Told] = []
 
     def _open(self, intent: Intent, *more: Any, **others: Any) -> None:

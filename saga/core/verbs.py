@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, overload
 from saga.core import answering, codec
 from saga.core.declare.options import checked_name, checked_time
 from saga.core.declare.shapes import shape_of
+from saga.core.digest import digest_of, digest_of_wait
 from saga.core.intent import Intent
 from saga.core.loop import asking
 from saga.core.loop.events import Event
@@ -55,7 +56,12 @@ async def approval(
     loop = running_loop()
     if type(loop) is not JournalLoop:
         return _as_decision(answering.answer("approval", name))
-    future = loop.journal.ask(Intent("approval", name, args=shown), _deadline(loop, wait))
+
+    def counted(details: str) -> str:
+        return f"{details} within {digest_of_wait(wait)}"
+
+    intent = Intent("approval", name, args=shown, digest=digest_of(counted(shown)))
+    future = loop.journal.ask(intent, _deadline(loop, wait), counted)
     event = await asking.wait(loop, loop.journal.last, future)
     return _decision(event)
 
@@ -85,7 +91,8 @@ async def signal(
     if type(loop) is not JournalLoop:
         payload = codec.encode(answering.answer("signal", name), f"signal {name}")
         return shape_of(type_).decode(payload, f"signal {name}")
-    future = loop.journal.ask_signal(name, _deadline(loop, wait))
+    intent = Intent("signal", name, digest=digest_of_wait(wait))
+    future = loop.journal.ask_signal(intent, _deadline(loop, wait))
     position = loop.journal.last
     event = await asking.wait(loop, position, future)
     if event.kind == "signal":

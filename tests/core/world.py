@@ -164,6 +164,7 @@ class World:
                 row.ask.intent.kind,
                 row.ask.intent.name,
                 row.over_since is not None and row.over_since <= after,
+                row.ask.intent.digest,
             )
             for row in self.rows.values()
             if row.landed <= after

@@ -85,9 +85,10 @@ def spawn(
 ) -> Worker:
     """Starts a worker; the options are those of `run_worker`."""
     options = {"modules": list(modules), **options}
+    own = {"LD_PRELOAD", "PYTHONHASHSEED"} & environment.keys()  # what an interpreter begins with
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     log.touch()
-    if "LD_PRELOAD" not in environment:
+    if not own:
         return Worker(nursery.fork(log, environment, options), log)
     with log.open("ab") as out:
         process = subprocess.Popen(

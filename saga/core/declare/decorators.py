@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -31,6 +31,7 @@ _STEP_OPTIONS = (
     "transactional",
     "irreversible",
     "on_unknown",
+    "may_vary",
     "compensation",
 )
 _SAGA_OPTIONS = ("name", "version", "queue")
@@ -77,6 +78,7 @@ def step(
     transactional: bool = False,
     irreversible: bool = False,
     on_unknown: OnUnknown = "retry",
+    may_vary: Collection[str] | bool = (),
     compensation: Any = None,
 ) -> StepDecorator: ...
 @overload
@@ -93,6 +95,7 @@ def step(
     transactional: bool = False,
     irreversible: bool = False,
     on_unknown: OnUnknown = "retry",
+    may_vary: Collection[str] | bool = (),
     compensation: Any = None,
 ) -> StepDefinition[P, R]: ...
 @overload
@@ -109,6 +112,7 @@ def step(
     transactional: bool = False,
     irreversible: bool = False,
     on_unknown: OnUnknown = "retry",
+    may_vary: Collection[str] | bool = (),
     compensation: Any = None,
 ) -> StepDefinition[P, R]: ...
 @overload
@@ -125,6 +129,7 @@ def step(
     transactional: bool = False,
     irreversible: bool = False,
     on_unknown: OnUnknown = "retry",
+    may_vary: Collection[str] | bool = (),
     compensation: Any = None,
 ) -> StepDefinition[P, R]: ...
 def step(target: Any = None, /, **options: Any) -> Any:
@@ -134,7 +139,8 @@ def step(target: Any = None, /, **options: Any) -> Any:
     `read_only` (no effect, so nothing to undo), `pivot` (past it the saga only goes forward),
     `transactional` (it commits through `current().connection`), `irreversible` (it cannot be
     undone, and that is known: no warning), `on_unknown` (`"retry"` with the same idempotency key,
-    or `"ask"` a person), `compensation` (a function, a step or a Celery task; see also
+    or `"ask"` a person), `may_vary` (parameters whose arguments may be others in a replay, which
+    else parks the saga; True: all), `compensation` (a function, a step or a Celery task; see also
     `@the_step.compensation`). A Celery task stays as it is and its `run` is called.
     """
     namespace = caller_types(1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 from asyncio import _get_running_loop as running_loop  # pyright: ignore[reportPrivateUsage]
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from saga.core import context
+from saga.core.codec import encode, parse
 from saga.core.declare.options import (
     checked_flag,
     checked_name,
+    checked_names,
     checked_timeout,
     is_task,
     name_of,
@@ -22,6 +24,7 @@ from saga.core.declare.options import (
 )
 from saga.core.declare.retry import Retry, checked_retry
 from saga.core.declare.signatures import Parameters
+from saga.core.digest import digest_of
 from saga.core.intent import Intent
 from saga.core.loop import asking
 from saga.core.loop.loop import JournalLoop
@@ -33,6 +36,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 OnUnknown = Literal["retry", "ask"]
+_VARIES = "(may vary)"
 UNDO_RETRY = Retry(max_attempts=10)
 
 
@@ -113,6 +117,7 @@ class StepDefinition(Generic[P, R]):
         transactional: bool = False,
         irreversible: bool = False,
         on_unknown: OnUnknown = "retry",
+        may_vary: Collection[str] | bool = (),
         place: str | None = None,
         namespace: Mapping[str, Any] | None = None,
     ) -> None:
@@ -129,6 +134,7 @@ class StepDefinition(Generic[P, R]):
         self.place = place or place_of(function)
         self.is_async = inspect.iscoroutinefunction(function)
         self.parameters = Parameters(function, self.name, namespace)
+        self.may_vary = checked_names(may_vary, self.parameters.names, f"{self.name}: may_vary")
         self.prober: Callable[..., Any] | None = None
         self._attach(None)
         if on_unknown not in ("retry", "ask"):
@@ -139,9 +145,9 @@ class StepDefinition(Generic[P, R]):
         """Inside a saga: ask for the step and wait. Elsewhere: just run the function."""
         loop = running_loop()
         if type(loop) is JournalLoop:
-            return asking.call(
-                loop, self._intent(self.parameters.encode(args, kwargs)), self.decode_result
-            )
+            text = self.parameters.encode(args, kwargs)
+            intent = self._intent(text, digest=digest_of(self._leave_out(text)))
+            return asking.call(loop, intent, self.decode_result, self._counted)
         return self._call_outside(args, kwargs)
 
     async def _call_outside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
@@ -184,6 +190,19 @@ class StepDefinition(Generic[P, R]):
             )
         self.prober = function
         return function
+
+    def _counted(self, text: str) -> str | None:
+        """Stored arguments, as far as a replay is held to them."""
+        renewed = self.parameters.renewed(text)
+        return renewed and self._leave_out(renewed)
+
+    def _leave_out(self, text: str) -> str:
+        if not self.may_vary:
+            return text
+        values = {
+            name: _VARIES if name in self.may_vary else value for name, value in parse(text).items()
+        }
+        return encode(values, self.name)
 
     def call_probe(self, values: dict[str, Any]) -> Any:
         """Call the probe with `decode_args()`; an awaitable if it is an `async def`."""
@@ -267,13 +286,25 @@ class SagaDefinition(Generic[P, R]):
         loop = running_loop()
         if type(loop) is JournalLoop:
             text = self.parameters.encode(args, kwargs)
-            intent = self._intent(f'{{"version":{self.version},"input":{text}}}')
-            return asking.call(loop, intent, self.decode_result)
+            child = self._as_child(text)
+            intent = self._intent(child, digest=digest_of(child))
+            return asking.call(loop, intent, self.decode_result, self._counted)
         return self.function(*args, **kwargs)
 
     def call(self, values: dict[str, Any]) -> Coroutine[Any, Any, R]:
         """The coroutine, from `decode_input()`."""
         return self.parameters.call(self.function, values)
+
+    def _as_child(self, text: str) -> str:
+        return f'{{"version":{self.version},"input":{text}}}'
+
+    def _counted(self, text: str) -> str | None:
+        """What a child was started with, as it would be today."""
+        child = parse(text)
+        if child["version"] != self.version:
+            return None
+        renewed = self.parameters.renewed(encode(child["input"], self.name))
+        return renewed and self._as_child(renewed)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The validated input as JSON by parameter name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -77,6 +77,22 @@ def checked_flag(value: bool, field: str) -> bool:
     if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DefinitionError(f"{field} is True or False, not {value!r}")
     return value
+
+
+def checked_names(
+    given: Collection[str] | bool, parameters: tuple[str, ...], field: str
+) -> frozenset[str]:
+    """Some of the parameters of a function, or, for True, all."""
+    if isinstance(given, bool):
+        return frozenset(parameters if given else ())
+    if isinstance(given, str):
+        raise DefinitionError(f"{field} is a tuple of names, like ({given!r},), or True")
+    for name in given:
+        if name not in parameters:
+            raise DefinitionError(
+                f"{field}: {name!r} is no parameter; it has {', '.join(parameters) or 'none'}"
+            )
+    return frozenset(given)
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

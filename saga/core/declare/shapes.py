@@ -20,6 +20,7 @@ from saga.core import codec
 from saga.core.declare.difference import difference
 from saga.core.declare.findings import Findings, examine, is_secret
 from saga.core.declare.plain import Plain, always
+from saga.core.sets import in_order, may_hold_sets
 from saga.errors import DefinitionError, InvalidInput
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Shape(Generic[T]):
         "_findings",
         "_has_floats",
         "_is_plain",
+        "_may_hold_sets",
         "_path",
         "_plain",
         "_read",
@@ -51,6 +53,7 @@ class Shape(Generic[T]):
         self._build = functools.partial(_schema, build, field)
         self._path = path
         self._findings: Findings | None = None
+        self._may_hold_sets = True
         self._check: Callable[[Any], T] = self._first_check
         self._read: Callable[[str], T] = self._first_read
         self._write: Callable[[T], bytes] = self._unbuilt
@@ -79,7 +82,7 @@ class Shape(Generic[T]):
         text = codec.vet(data, self._plain, clean, field, path, None, suspicious)
         if not is_plain and not only_set:
             self._hold_against(clean, text, field)
-        return text
+        return in_order(clean, text) if self._may_hold_sets else text
 
     def decode(self, text: str, field: str) -> T:
         """The typed value of a JSON text; InvalidInput if it does not fit."""
@@ -121,6 +124,7 @@ class Shape(Generic[T]):
     def _built(self) -> Findings:
         field, schema = self._build()
         findings = examine(schema, self._path)
+        self._may_hold_sets = may_hold_sets(schema)
         if findings.losses:
             why = "; ".join(dict.fromkeys(findings.losses))
             raise DefinitionError(f"{field}: what is written could not be read back: {why}")

@@ -80,6 +80,15 @@ class Parameters:
             raise InvalidInput(f"{self.label}: {unknown[0]}: unknown; want {self._wanted()}")
         return self.shape.encode(self._with_defaults(self.decode(value)), self.label)
 
+    def renewed(self, text: str) -> str | None:
+        """Stored arguments as a call with the same would write them today; None: none could."""
+        if not codec.parse(text).keys() <= self.signature.parameters.keys():
+            return None
+        try:
+            return self.shape.encode(self._with_defaults(self.decode(text)), self.label)
+        except InvalidInput:
+            return None
+
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments by parameter name, defaults included; empty where a type
         has none.

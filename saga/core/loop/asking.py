@@ -9,15 +9,18 @@ from typing import Any
 
 from saga.core.intent import Intent
 from saga.core.loop.events import Event
+from saga.core.loop.history import Counted
 from saga.core.loop.loop import JournalLoop
 from saga.core.loop.scopes import note
 from saga.errors import InvalidInput, StepFailed
 
 
-async def call(loop: JournalLoop, intent: Intent, decode: Callable[[str], Any]) -> Any:
+async def call(
+    loop: JournalLoop, intent: Intent, decode: Callable[[str], Any], counted: Counted
+) -> Any:
     """Ask for a step or a child saga; its result through `decode`, or StepFailed."""
     journal = loop.journal
-    future = journal.ask(intent)
+    future = journal.ask(intent, counted=counted)
     position = journal.last
     started = None
     if intent.pivot or intent.has_undo:

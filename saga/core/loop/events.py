@@ -44,3 +44,7 @@ class Recorded:
     name: str
     over: bool = False
     """It is settled, dropped or consumed: no Drop or Consume of it is due any more."""
+    digest: int | None = None
+    """Of its arguments; None: it was written by a release that kept none, or is an undo."""
+    args: str | None = None
+    """Its arguments as they are stored, where the digest is not enough to go by."""

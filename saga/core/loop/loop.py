@@ -19,6 +19,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from saga.core.digest import digest_of_wait
+from saga.core.intent import Intent
 from saga.core.loop import audit
 from saga.core.loop.callbacks import Alarm, Turn
 from saga.core.loop.forbidden import refuse_the_rest
@@ -51,7 +53,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
     def __init__(self, saga_id: UUID, started_at: float, order: Order = ORDERS[0]) -> None:
         take_over()
         audit.watch()
-        self.journal = Journal(saga_id, self)
+        self.journal = Journal(saga_id, self, self.ring)
         self.now = started_at
         self.python_order = order
         self.order_matters = False
@@ -182,7 +184,8 @@ class JournalLoop(asyncio.AbstractEventLoop):
         if self.journal.closed:
             alarm.position = 0
         elif when > self.now:
-            alarm.position = self.journal.ask_timer(when, alarm)
+            timer = Intent("timer", "sleep", digest=digest_of_wait(when - self.now))
+            alarm.position = self.journal.ask_timer(timer, when, alarm)
         else:
             alarm.position = 0
             self.ring(alarm)

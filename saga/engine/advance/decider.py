@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 
+from saga.core.replay import Doubt
 from saga.core.states import ENDED
 from saga.engine.advance.backward import Backward
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.forward import Forward
 from saga.engine.advance.handover import Handover
 from saga.engine.advance.live import Live
-from saga.engine.advance.turn import Turn, park
+from saga.engine.advance.turn import Turn, park, read_arguments
 from saga.engine.attempt.catalog import Catalog, saga_code
 from saga.errors import Divergence, UnknownSaga
 from saga.storage.hot.rows import Landing
@@ -55,7 +56,9 @@ class Decider:
         except UnknownSaga as error:
             return self._elsewhere(turn, live, str(error))
         except Divergence as error:
-            return park(turn, live, error.diff)
+            if isinstance(error, Doubt) and not turn.doubt:
+                return read_arguments(turn, live, error.positions)
+            return park(turn, live, error.diff, error.arguments)
         except Exception as error:
             log.exception("deciding saga %s failed", live.saga_id)
             return park(turn, live, f"deciding failed: {type(error).__name__}")

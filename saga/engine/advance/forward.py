@@ -93,7 +93,7 @@ class Forward:
                 live.saga_id,
                 loaded.input,
                 loaded.created_at,
-                recorded_of(loaded),
+                recorded_of(loaded, turn.arguments),
                 events_of(loaded),
                 self._kind,
             )

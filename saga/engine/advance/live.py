@@ -1,6 +1,7 @@
 """A saga as this process last saw it, and the small cache of them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from saga.core.rows import StepRow
 from saga.core.states import OPEN
 from saga.core.undo.plan import EVERYTHING, Choice
 from saga.storage.hot.rows import Loaded, Seen
+
+_NONE: Mapping[int, str] = {}
 
 
 @dataclass(slots=True)
@@ -92,10 +95,20 @@ def events_of(loaded: Loaded) -> list[Event]:
     return sorted(settled + signals, key=lambda event: event.number) if signals else settled
 
 
-def recorded_of(loaded: Loaded) -> list[Recorded]:
-    """The commands that the journal holds, as far as the snapshot shows them."""
+def recorded_of(loaded: Loaded, arguments: Mapping[int, str] = _NONE) -> list[Recorded]:
+    """The commands that the journal holds, as far as the snapshot shows them; with `arguments`
+    where digests were not enough to go by.
+    """
     return [
-        Recorded(row.position, row.undo, row.kind, row.name, row.state not in OPEN)
+        Recorded(
+            row.position,
+            row.undo,
+            row.kind,
+            row.name,
+            row.state not in OPEN,
+            row.digest,
+            row.args if row.undo else arguments.get(row.position, row.args),
+        )
         for row in loaded.steps
     ]
 

@@ -94,6 +94,8 @@ class Loader:
         else:
             turn.live.take(loaded)
         turn.loaded = loaded
+        if turn.doubt:
+            turn.arguments = self._store().arguments(turn.saga_id, turn.doubt)
 
 
 def _is_rewritten(live: Live, row: Loaded | None) -> bool:

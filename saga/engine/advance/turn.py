@@ -48,6 +48,8 @@ class Turn:
     needs_rows: bool = False
     goes_on: bool = False
     conflicts: int = 0
+    doubt: tuple[int, ...] = ()  # positions whose digests differ from the code's
+    arguments: dict[int, str] = field(default_factory=dict[int, str])  # stored at these
     news: list[Event] | None = None  # own recorded outcomes, when nobody else's came between
 
     @property
@@ -233,8 +235,19 @@ def _is_new_and_final(request: Request) -> bool:
 PARKED_RETRY_IN = 30.0  # seconds
 
 
-def park(turn: Turn, live: Live, diff: str) -> bool:
-    """Parks a saga that is not parked yet; whether the turn goes on."""
+def read_arguments(turn: Turn, live: Live, positions: tuple[int, ...]) -> bool:
+    """Decides anew, with the arguments at these positions as they are stored."""
+    if turn.outcomes:
+        turn.record_first()
+        return True
+    live.close()
+    turn.start_over()
+    turn.doubt, turn.goes_on = positions, True
+    return True
+
+
+def park(turn: Turn, live: Live, diff: str, arguments: str = "") -> bool:
+    """Parks a saga that is not parked yet; whether the turn goes on. `arguments` are not logged."""
     if turn.outcomes:
         turn.record_first()
         return True
@@ -245,6 +258,11 @@ def park(turn: Turn, live: Live, diff: str) -> bool:
     turn.start_over()
     turn.live = live
     turn.landing = Landing(
-        turn.saga_id, live.seen, live.status, status="parked", note=diff, due_in=PARKED_RETRY_IN
+        turn.saga_id,
+        live.seen,
+        live.status,
+        status="parked",
+        note=diff + arguments,
+        due_in=PARKED_RETRY_IN,
     )
     return True

@@ -85,7 +85,7 @@ def _is_row(hint: Any) -> bool:
 
 
 def _type(path: str, hint: Any) -> str:
-    if path == "worker_id":
+    if path.endswith(("worker_id", "digest")):
         return "bigint"
     plain = next((part for part in get_args(hint) if part is not NoneType), hint)
     return _TYPES.get(plain, "text")

@@ -150,6 +150,8 @@ class LoadedStep(NamedTuple):
     event: int | None
     at: float | None
     payload: str | None
+    digest: int | None
+    args: str | None  # only where there is no digest
 
 
 class LoadedSignal(NamedTuple):

@@ -192,7 +192,10 @@ SELECT s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input")}, s
        {payloads.read("s.exposed")}, s.traceparent,
        (SELECT json_agg(json_build_array(t.position, t.undo, t.kind, t.name, t.state, t.event,
                                          extract(epoch FROM t.settled_at)::float8,
-                                         {payloads.read(_OUTCOME)})
+                                         {payloads.read(_OUTCOME)}, t.digest,
+                                         CASE WHEN t.digest IS NULL AND NOT t.undo
+                                                   AND t.kind IN ('step', 'child', 'approval')
+                                              THEN {payloads.read("t.args")} END)
                         ORDER BY t.event, t.position)
           FROM saga.step t
          WHERE t.saga_id = s.id AND (t.event > a.events OR t.position > a.position OR t.event IS NULL)),
@@ -201,6 +204,16 @@ SELECT s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input")}, s
           FROM saga.signal g WHERE g.saga_id = s.id AND g.event > a.events)
   FROM unnest(%(id)s::uuid[], %(events)s::int[], %(position)s::int[]) AS a(id, events, position)
   JOIN saga.saga s ON s.id = a.id
+"""
+
+# Arguments as they are stored, of the first positions that are asked for: %(size)s bytes and no more.
+ARGUMENTS = f"""
+SELECT position, args
+  FROM (SELECT t.position, {payloads.read("t.args")} AS args,
+               sum(octet_length(t.args::text)) OVER (ORDER BY t.position) AS size
+          FROM saga.step t
+         WHERE t.saga_id = %(id)s AND NOT t.undo AND t.position = ANY(%(position)s::int[])) t
+ WHERE size <= %(size)s
 """
 
 # All steps of a saga with what their undoing needs.

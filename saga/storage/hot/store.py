@@ -24,6 +24,9 @@ from saga.storage.hot.rows import (
 
 T = TypeVar("T")
 
+MOST_ARGUMENTS = 16 << 20
+"""Bytes of arguments that are read to compare them."""
+
 _REST = 3 + len(Intent._fields)
 
 
@@ -80,6 +83,11 @@ class Store:
         """Sagas beyond the (last event, last position) of the caller; (id, -1, -1): all."""
         parameters = _columns(list(wanted), "id events position")
         return [_loaded(row) for row in self.connection.execute(statements.LOAD, parameters)]
+
+    def arguments(self, saga_id: UUID, positions: Sequence[int]) -> dict[int, str]:
+        """What these steps were asked for with, as long as it is not too much to be held."""
+        parameters = {"id": saga_id, "position": list(positions), "size": MOST_ARGUMENTS}
+        return dict(self.connection.execute(statements.ARGUMENTS, parameters).fetchall())
 
     def load_steps(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
         """All steps of these sagas, with what undoing them needs, in order of position. A child of
