@@ -8,10 +8,11 @@ from saga.models.saga import saga
 from saga.models.signal import signal
 from saga.models.step import step
 from saga.models.token import token
-from saga.models.worker import worker
+from saga.models.worker import advancing, worker
 
 __all__ = [
     "SCHEMA",
+    "advancing",
     "audit",
     "definition",
     "delivery",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -90,6 +91,14 @@ saga = Table(
         "given",
         LargeBinary,
         comment="a digest of what was given without defaults: what a repeated start repeats",
+    ),
+    Column(
+        "losses",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="workers lost one after the other while its code ran; at three it is parked until "
+        "it is retried",
     ),
     one_of("status", SagaStatus),
     one_of("undo_cause", ("failure", "cancel", "operator", "parent")),

@@ -1,6 +1,6 @@
 """Worker processes and their lease, renewed for all their steps in one statement."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, func
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from saga.models.base import metadata
@@ -20,4 +20,12 @@ worker = Table(
     Column("ended_why", Text),
     Column("code", ARRAY(Text), comment="sagas and steps that it can run"),
     Column("handover", Text, comment="queue of wake-ups from workers without this code"),
+)
+
+advancing = Table(
+    "advancing",
+    metadata,
+    Column("worker_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sagas", ARRAY(Uuid), nullable=False, comment="whose code it may be running"),
+    prefixes=["UNLOGGED"],  # of use only as long as the server does not crash itself
 )

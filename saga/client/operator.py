@@ -237,4 +237,4 @@ def _attempted(connection: psycopg.Connection, work: Callable[[], T]) -> T | Sag
 
 
 def _rows(connection: psycopg.Connection, held: Held) -> list[StepRow]:
-    return Store(connection).load_steps([held.id])[held.id]
+    return Store(connection).load_steps(held.id)

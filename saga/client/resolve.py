@@ -44,7 +44,7 @@ def resolve(
     connection: psycopg.Connection, held: Held, wanted: Resolution, actor: str, due_in: float
 ) -> list[WakeUp]:
     """Carries a decision out; returns whom to wake. Raises Conflict, InvalidInput."""
-    row = _blocked(Store(connection).load_steps([held.id])[held.id], held, wanted)
+    row = _blocked(Store(connection).load_steps(held.id), held, wanted)
     match wanted.action:
         case "retry":
             wakeups = _retry(connection, held, row, actor, wanted.reason, due_in)

@@ -9,7 +9,7 @@ from saga.core.states import SagaStatus, StepState
 from saga.core.undo.reopening import failed_position, failures_to_take_back
 from saga.errors import Conflict
 from saga.storage.hot.store import Store
-from saga.storage.turning import by_hand
+from saga.storage.turning import by_hand, stuck
 from saga.storage.turning.by_hand import Held
 from saga.storage.turning.take_back import take_back
 from saga.wakeups.message import ADVANCE, WakeUp
@@ -37,10 +37,13 @@ def retry(
 def _reopen(
     connection: psycopg.Connection, held: Held, actor: str, reason: str | None, due_in: float
 ) -> list[WakeUp]:
+    if held.status == SagaStatus.PARKED:
+        stuck.forgive(connection, held.id)
+        return [WakeUp(held.queue, ADVANCE, held.id)]
     if held.status != SagaStatus.FAILED:
         why = _WHY_NOT.get(SagaStatus(held.status), "only a saga that failed can be retried")
         raise Conflict(f"saga {held.name} {held.id} is {held.status}: {why}")
-    rows = Store(connection).load_steps([held.id])[held.id]
+    rows = Store(connection).load_steps(held.id)
     position = failed_position(held.error)
     if position is not None:
         _check(held, rows, position)

@@ -152,6 +152,12 @@ class Run:
             raise Doubt(*told, journal.doubt) if journal.doubt else Divergence(*told)
         return Decision(journal.take(), self._verdict, journal.exposed)
 
+    def put_back(self) -> None:
+        """The last decision has not been written, and nobody else has decided since: its commands
+        are part of the next one, which takes into account what has come meanwhile.
+        """
+        self._loop.journal.put_back()
+
     def close(self) -> None:
         """Throw the coroutine away. Its `finally` blocks run but can ask for nothing."""
         if not self._loop.journal.closed:

@@ -126,6 +126,10 @@ class CheckedRun(Run):
         self._done.append(None)
         return decision
 
+    def put_back(self) -> None:
+        super().put_back()
+        self._done.pop()
+
     def repeat(self, done: list[tuple[list[Event], list[Recorded]] | None]) -> None:
         """Do what another run did, without checking."""
         for part in done:

@@ -69,7 +69,7 @@ def _watch(process: WorkerProcess, settings: Settings) -> None:
         ConductorVital(process, postgres),
         AsyncVital(process),
     ]
-    _watchdogs[os.getpid()] = watchdog = Watchdog(vitals, settings.watchdog)
+    _watchdogs[os.getpid()] = watchdog = Watchdog(vitals, settings.watchdog, is_last_resort=True)
     watchdog.start()
 
 

@@ -47,6 +47,28 @@ def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.C
     return connection
 
 
+def is_lost(error: psycopg.Error, connection: psycopg.Connection | None) -> bool:
+    """Whether the connection is gone, and not only what was asked on it refused.
+
+    An OperationalError says either: a statement that was too large or took too long is one, too.
+    """
+    if connection is None or connection.closed or connection.broken:
+        return True
+    state = error.sqlstate
+    if not isinstance(error, psycopg.OperationalError) or state == _CANCELLED:
+        return False
+    return state is None or state.startswith(("08", "57"))
+
+
+def is_fault_of_one(error: psycopg.OperationalError) -> bool:
+    """Whether Postgres refuses this very statement, as too large or too long, and no other."""
+    state = error.sqlstate or ""
+    return state.startswith(("54", "22")) or state in (_CANCELLED, _OUT_OF_MEMORY)
+
+
+_CANCELLED, _OUT_OF_MEMORY = "57014", "53200"
+
+
 # Whoever stops in here must not keep the saga from all others: the server ends the transaction.
 _LOCK: LiteralString = """
 SELECT set_config('idle_in_transaction_session_timeout', '5s', true)

@@ -57,7 +57,7 @@ def end_the_lease() -> None:
 
 def jam_the_conductor() -> None:
     """Once the outcome of this step is recorded: the next one's is not."""
-    lock = _process().conductor._group_commit.lock
+    lock = _process().conductor.shared._group.lock
     threading.Thread(target=lock.acquire, daemon=True).start()
 
 

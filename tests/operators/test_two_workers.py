@@ -1,6 +1,7 @@
 """Two workers decide about a saga from the very same journal, as after a doubled wake-up."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -67,10 +68,10 @@ def advance_in_between(
     got: list[Work | None] = []
     land = slow.conductor._advancer._land  # pyright: ignore[reportPrivateUsage]
 
-    def land_too_late(turns: list[object]) -> object:
+    def land_too_late(*decision: Any) -> Any:
         monkeypatch.undo()
         got.append(quick.conductor.advance(saga))
-        return land(turns)  # type: ignore[arg-type]
+        return land(*decision)
 
     monkeypatch.setattr(slow.conductor._advancer, "_land", land_too_late)
     assert slow.conductor.advance(saga) is None

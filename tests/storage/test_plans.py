@@ -13,7 +13,7 @@ from saga.storage import due, prune
 from saga.storage.connect import connect
 from saga.storage.hot import statements
 from saga.storage.hot.landing_json import batch_of
-from saga.storage.hot.rows import Landing, Move, NewStep, Seen, Settled
+from saga.storage.hot.rows import Known, Landing, Move, NewStep, Seen, Settled
 from saga.storage.hot.store import Store
 from saga.storage.workers import register
 
@@ -114,8 +114,9 @@ def test_record_moves_only_what_its_token_holds(store: Store) -> None:
 
 
 def test_load(store: Store) -> None:
-    _assert_indexed(_plan(store, statements.LOAD, {"id": [SAGA], "events": [-1], "position": [-1]}))
-    assert [row.saga_id for row in store.load([(SAGA, -1, -1), (uuid4(), -1, -1)])] == [SAGA]
+    parameters = {"id": [SAGA], "seq": [-1], "events": [-1], "worker": 1, "advancing": []}
+    _assert_indexed(_plan(store, statements.LOAD, {**parameters, "many": 32, "large": 500_000}))
+    assert [row.saga_id for row in store.load([Known(SAGA), Known(uuid4())], 1)] == [SAGA]
 
 
 def test_what_is_due_is_found_without_reading_what_is_not(store: Store) -> None:

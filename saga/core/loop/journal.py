@@ -14,6 +14,19 @@ from saga.core.loop.history import Asked, Counted, History
 from saga.core.loop.mailbox import Mailbox
 from saga.core.states import SETTLED
 
+MOST_TURNED_AWAY = 100
+"""How often a coroutine that is thrown away may ask for something and be told to go."""
+
+
+class _Nowhere:
+    """The loop of what never comes."""
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_soon(self, *_: object, **__: object) -> None:
+        pass
+
 
 class Journal:
     """The books of one run. A key is a position, or minus a position for a scope's undo of it."""
@@ -26,6 +39,8 @@ class Journal:
         "_mailbox",
         "_over",
         "_ring",
+        "_taken",
+        "_turned_away",
         "applied",
         "asked",
         "closed",
@@ -53,8 +68,10 @@ class Journal:
         self._history = History()
         self._over: frozenset[int] = frozenset()
         self._commands: dict[int | tuple[str, int], Command] = {}
+        self._taken: dict[int | tuple[str, int], Command] = {}
         self._mailbox: Mailbox | None = None
         self._deadlines: dict[int, float] | None = None
+        self._turned_away = 0
 
     def overdue(self, now: float) -> list[tuple[int, float]]:
         """The open waits for signals whose deadlines have passed, with these."""
@@ -168,9 +185,13 @@ class Journal:
 
     def take(self) -> tuple[Command, ...]:
         """The commands since the last call that the history does not hold."""
-        commands = tuple(self._commands.values())
-        self._commands = {}
-        return commands
+        self._taken, self._commands = self._commands, {}
+        return tuple(self._taken.values())
+
+    def put_back(self) -> None:
+        """What was taken last has not been written: it is still to be."""
+        self._commands = self._taken | self._commands
+        self._taken = {}
 
     @property
     def faulty(self) -> bool:
@@ -214,12 +235,17 @@ class Journal:
             waiter.cancel()  # lets go of the task that waits for it
         self.open.clear()
         self._commands.clear()
+        self._taken.clear()
         self._history = History()
         self._mailbox = None
 
     def _future(self) -> asyncio.Future[Event]:
         if self.closed:
-            # The coroutine is being thrown away: its `finally` must not ask for anything.
+            # The coroutine is being thrown away: its `finally` must not ask for anything. One that
+            # takes no notice and asks again and again gets what never comes.
+            self._turned_away += 1
+            if self._turned_away > MOST_TURNED_AWAY:
+                return asyncio.Future(loop=_Nowhere())  # type: ignore[arg-type]
             raise GeneratorExit
         return asyncio.Future(loop=self._loop)
 

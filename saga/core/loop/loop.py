@@ -40,6 +40,8 @@ MOST_TURNS = 1_000_000
 MOST_REPEATS = 1_000
 """A cancellation that was repeated as often between two events waits for the next one."""
 
+_clinging: list[Any] = []  # coroutines that do not go: the garbage collector would try for ever
+
 CLOSE_ATTEMPTS = 100
 """How often a coroutine that goes on awaiting in its `finally` is told to go."""
 
@@ -333,8 +335,13 @@ def _close(coroutine: Any) -> None:
         chain = _awaited(coroutine)
         if not chain:
             return
-        with contextlib.suppress(BaseException):
+        try:
             chain[-1].close()
+        except KeyboardInterrupt:
+            raise  # somebody has had enough of a clean-up that does not come back
+        except BaseException:  # noqa: S112 - whatever its clean-up made of it
+            continue
+    _clinging.append(coroutine)
 
 
 def _awaited(coroutine: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from saga.core.rows import StepKey, StepRow, child_id
-from saga.core.states import ENDED, OPEN, SagaStatus, StepState
+from saga.core.states import OPEN, StepState
 from saga.core.undo.plan import dropped_state
 from saga.engine.advance.children import (
     compensate_children,
@@ -16,59 +16,58 @@ from saga.engine.advance.children import (
     report_to_parents,
     start_child,
 )
-from saga.engine.advance.turn import Turn
-from saga.failpoint import failpoint
+from saga.engine.advance.live import Live
+from saga.engine.advance.stages import Decided
 from saga.storage.hot.rows import Landing, Move
 from saga.storage.hot.store import Store
 from saga.wakeups.message import ADVANCE, Sink, WakeUp
 
 
-def after_landing(turn: Turn, store: Store, sink: Sink) -> None:
+def after_landing(live: Live, decided: Decided, store: Store, sink: Sink) -> None:
     """Drops what the saga no longer waits for, starts its children, reports its end."""
-    if turn.landing is not None and turn.landing.status == SagaStatus.COMPENSATING:
-        failpoint("P15")
-    if turn.dropped:
-        drop(turn, store, sink)
-    if turn.recalled:
-        recall_children(_children(turn, turn.recalled), store, sink)
-    if turn.landing is not None:
-        _set_off_children(turn, turn.landing, store, sink)
-    if turn.has_ended and turn.live is not None and turn.live.parent is not None:
-        report_to_parents([turn.saga_id], store, sink)
+    saga_id = live.saga_id
+    if decided.dropped:
+        drop(live, decided, store, sink)
+    if decided.recalled:
+        recall_children(_children(saga_id, decided.recalled), store, sink)
+    if decided.landing is not None:
+        _set_off_children(decided.landing, store, sink)
+    if decided.ends and live.parent is not None:
+        report_to_parents([saga_id], store, sink)
 
 
-def _set_off_children(turn: Turn, landing: Landing, store: Store, sink: Sink) -> None:
+def _set_off_children(landing: Landing, store: Store, sink: Sink) -> None:
     children = [asked for asked in landing.asked if asked.intent.kind == "child"]
     for asked in children:
         if not asked.undo:
-            start_child(turn.saga_id, asked.position, asked.intent, store, sink)
-    undone = _children(turn, [asked.position for asked in children if asked.undo])
+            start_child(landing.saga_id, asked.position, asked.intent, store, sink)
+    undone = _children(landing.saga_id, [asked.position for asked in children if asked.undo])
     if undone:
         compensate_children(undone, store, sink)
 
 
-def drop(turn: Turn, store: Store, sink: Sink) -> None:
+def drop(live: Live, decided: Decided, store: Store, sink: Sink) -> None:
     """Cancels steps that nobody waits for; one that is running goes on, and its outcome is kept.
 
     Either is an event: a scope undoes a step that was dropped on its way once that has ended. What
     a saga that has ended left for a person stays.
     """
-    wanted = {StepKey(turn.saga_id, position, undo) for position, undo in turn.dropped}
-    rows = [row for row in store.load_steps([turn.saga_id])[turn.saga_id] if row.key in wanted]
-    if turn.landing is None and turn.live is not None and turn.live.status in ENDED:
+    rows = store.load_some_steps([StepKey(live.saga_id, *key) for key in decided.dropped])
+    if decided.landing is None and live.has_ended:
         rows = [row for row in rows if row.state != StepState.BLOCKED]
     recalled = [
         row for row in rows if row.intent.kind == "child" and row.state == StepState.WAITING
     ]
     if recalled:
-        recall_children(_children(turn, [row.position for row in recalled]), store, sink)
+        positions = [row.position for row in recalled]
+        recall_children(_children(live.saga_id, positions), store, sink)
     moves = [move for row in rows if row not in recalled for move in _cancelled(row)]
     if moves:
         wake(store, store.record_each(moves), sink)
 
 
-def _children(turn: Turn, positions: Iterable[int]) -> list[UUID]:
-    return [child_id(turn.saga_id, position) for position in positions]
+def _children(saga_id: UUID, positions: Iterable[int]) -> list[UUID]:
+    return [child_id(saga_id, position) for position in positions]
 
 
 def _cancelled(row: StepRow) -> Iterable[Move]:

@@ -5,68 +5,53 @@ from uuid import UUID
 from saga.core.loop.commands import Ask
 from saga.core.rows import StepRow
 from saga.core.undo.plan import plan_undos
-from saga.core.undo.reopening import pivot_hold
+from saga.core.undo.reopening import PivotHold, pivot_hold
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live
-from saga.engine.advance.turn import Hold, Turn, park
+from saga.engine.advance.stages import Decided, News
 from saga.storage.hot.rows import Landing, NewStep, Settled
 
 
 class Backward:
-    """Decides about sagas that compensate, or are about to."""
+    """Decides about sagas that compensate, or are about to. Needs the saga's rows."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    def decide(self, turn: Turn) -> None:
-        """Plans the next undos; needs the saga's rows."""
-        live = turn.live
-        if live is None or live.rows is None:
-            return
-        landing = turn.landing or Landing(turn.saga_id, live.seen, live.status)
-        fresh = turn.landing is None
-        if fresh:
-            turn.settle_outcomes(landing)
-        turn.rows = rows_after(live.rows, landing)
-        if landing.undo_cause is not None and _is_held(turn, live, landing):
-            return
+    def decide(self, live: Live, news: News, may_grant: bool) -> Decided:
+        """The next undos of a saga that compensates."""
+        landing = Landing(live.saga_id, live.seen, live.status)
+        decided = Decided(landing, may_grant=may_grant)
+        decided.settle(news.direct)
+        return self.plan(live, decided, landing)
+
+    def hold(self, live: Live, landing: Landing) -> PivotHold | None:
+        """Past a pivot, or while one is at it, a failure does not turn the saga round."""
+        return pivot_hold(rows_after(live.rows or [], landing), landing.error or "{}")
+
+    def plan(self, live: Live, decided: Decided, landing: Landing) -> Decided:
+        """Adds the next undos to a landing."""
+        rows = decided.rows = rows_after(live.rows or [], landing)
         cause = live.undo_cause or landing.undo_cause or "failure"
-        plan = plan_undos(turn.rows, cause, live.choice)
-        turn.dropped = [(row.position, row.undo) for row in plan.drop]
-        turn.recalled = [row.position for row in plan.recall]
-        slots, after = turn.slots(), landing.seen.events + landing.new_events
+        plan = plan_undos(rows, cause, live.choice)
+        decided.dropped = [(row.position, row.undo) for row in plan.drop]
+        decided.recalled = [row.position for row in plan.recall]
+        after = landing.seen.events + landing.new_events
         for row in plan.ask:
             undo = Ask(row.position, True, row.intent.undone(), None, after)
-            new = self._dispatcher.ask(turn, landing, undo, slots, row.result)
-            turn.rows.append(_row_of(turn.saga_id, new))
+            new = self._dispatcher.ask(live, decided, landing, undo, result=row.result)
+            rows.append(_row_of(live.saga_id, new))
         if plan.verdict is not None:
             landing.status = plan.verdict
-        if turn.dropped:
+        if decided.dropped:
             landing.due_in = REISSUE_IN  # they may stay where they are, should we die now
-        turn.landing = landing if landing.transitions or live.due else None
-
-
-def _is_held(turn: Turn, live: Live, landing: Landing) -> bool:
-    """Past a pivot, or while one is at it, a failure does not turn the saga round."""
-    hold = pivot_hold(turn.rows or [], landing.error or "{}")
-    if hold is None:
-        return False
-    if turn.outcomes:
-        turn.record_first()
-        return True
-    live.close()
-    if hold.why:
-        turn.landing, turn.needs_rows = None, False
-        park(turn, live, hold.why)
-    else:
-        turn.start_over()
-        turn.hold = Hold(live.seen, hold.block)
-        turn.goes_on = bool(hold.block)
-    return True
+        if not (landing.transitions or live.due):
+            decided.landing = None
+        return decided
 
 
 def rows_after(rows: list[StepRow], landing: Landing) -> list[StepRow]:
-    """The rows as they will be once the landing has landed."""
+    """A saga's rows as they will be once a landing has landed."""
     settled = {(s.position, s.undo): s for s in landing.settled}
     after: list[StepRow] = []
     for row in rows:
@@ -91,7 +76,6 @@ def _settled(row: StepRow, end: Settled, events: int) -> StepRow:
 
 
 def _row_of(saga_id: UUID, new: NewStep) -> StepRow:
-    attempt = 1 if new.state == "running" else 0
     return StepRow(
         saga_id,
         new.position,
@@ -103,5 +87,5 @@ def _row_of(saga_id: UUID, new: NewStep) -> StepRow:
         in_doubt=False,
         after=new.after,
         event=None,
-        attempt=attempt,
+        attempt=1 if new.state == "running" else 0,
     )

@@ -1,9 +1,9 @@
-"""Where a step that is asked for goes: to a thread of this process, or out by a wake-up."""
+"""Where a step that is asked for goes: to the thread that decides, or out by a wake-up."""
 
 from saga.core.loop.commands import Ask
 from saga.core.rows import StepKey
-from saga.engine.advance.request import Request
-from saga.engine.advance.turn import Turn
+from saga.engine.advance.live import Live
+from saga.engine.advance.stages import Decided
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.work import Work
 from saga.storage.hot.rows import Landing, NewStep
@@ -25,40 +25,40 @@ class Dispatcher:
 
     def ask(
         self,
-        turn: Turn,
+        live: Live,
+        decided: Decided,
         landing: Landing,
         ask: Ask,
-        slots: list[Request],
+        *,
+        may_grant: bool = True,
         result: str | None = None,
     ) -> NewStep:
         """Puts what is asked for into a landing. `result`: what the step returned, of an undo."""
         kind = ask.intent.kind
-        turn.opened[ask.position, ask.undo] = kind
+        decided.opened[ask.position, ask.undo] = kind
+        due_in = CHILD_CHECK_IN if kind == "child" else None
+        state = "waiting"
         if kind == "step":
-            state, due_in = self._dispatch(turn, landing, ask, slots, result)
-        else:
-            state, due_in = "waiting", CHILD_CHECK_IN if kind == "child" else None
+            key = StepKey(live.saga_id, ask.position, ask.undo)
+            if may_grant and decided.has_slot and self._can_run(ask):
+                state, due_in = "running", self._catalog.limit(ask.intent.name, ask.undo)
+                decided.grant = Work(
+                    key,
+                    live.name,
+                    ask.intent,
+                    1,
+                    landing.seen.fence,
+                    result=result,
+                    traceparent=live.traceparent,
+                )
+            else:
+                state, due_in = "ready", REISSUE_IN
+                wakeup = WakeUp.for_step(ask.intent.queue or "", ask.intent.name, key)
+                decided.wakeups.append(wakeup)
         new = NewStep(ask.position, ask.undo, ask.intent, state, ask.after, ask.due, due_in)
         landing.asked.append(new)
         return new
 
-    def _dispatch(
-        self, turn: Turn, landing: Landing, ask: Ask, slots: list[Request], result: str | None
-    ) -> tuple[str, float | None]:
-        """To a thread of this batch, or by a wake-up. Returns state and due_in."""
-        key = StepKey(turn.saga_id, ask.position, ask.undo)
-        name, queue, live = ask.intent.name, ask.intent.queue or "", turn.live
-        if live and slots and queue in self._serves and self._catalog.can_run(name, ask.undo):
-            work = Work(
-                key,
-                live.name,
-                ask.intent,
-                1,
-                landing.seen.fence,
-                result=result,
-                traceparent=live.traceparent,
-            )
-            turn.grants.append((slots.pop(), work))
-            return "running", self._catalog.limit(name, ask.undo)
-        turn.wakeups.append(WakeUp.for_step(queue, name, key))
-        return "ready", REISSUE_IN
+    def _can_run(self, ask: Ask) -> bool:
+        is_mine = ask.intent.queue in self._serves
+        return is_mine and self._catalog.can_run(ask.intent.name, ask.undo)

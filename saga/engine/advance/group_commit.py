@@ -6,8 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-
-from saga.engine.advance.request import Request
+from dataclasses import dataclass, field
 
 log = logging.getLogger("saga.engine")
 
@@ -15,46 +14,63 @@ _PATIENCE = 0.0003  # seconds a leader waits for threads that are about to come 
 _GLANCE = 0.00005
 
 
-class GroupCommit:
-    """Hands requests to `process` in batches, one batch at a time.
+def _closed() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
-    A lone thread pays nothing for it. Under load one statement carries the requests of all threads:
-    a leader gives those that it has just served a moment to return, as short steps do. What
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """What one thread wants of the database, and what came of it."""
+
+    done: bool = False
+    served: bool = False  # it knows what came of it, whatever becomes of the batch
+    comes_back: bool = False  # its thread is about to want something more
+    error: BaseException | None = None
+    turn: threading.Lock = field(default_factory=_closed)  # released when it is done, or is to lead
+
+
+class GroupCommit:
+    """Hands jobs to `serve` in batches, one batch at a time.
+
+    A lone thread pays nothing for it. Under load one statement carries what all threads want: a
+    leader gives those that it has just served a moment to return, as short steps do. What
     `afterwards` does holds up the leader only.
     """
 
     def __init__(
         self,
-        process: Callable[[list[Request]], None],
+        serve: Callable[[list[Job]], None],
         afterwards: Callable[[], None],
         most: int = 64,
     ) -> None:
-        self._process = process
+        self._serve = serve
         self._afterwards = afterwards
         self._most = most
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[Job] = deque()
         self._mutex = threading.Lock()
         self._led = False
         self.batches = 0  # so far
-        self._expected = 0  # threads that went on with a step after the last batch
-        self.lock = threading.Lock()  # held while a batch is processed
+        self._expected = 0  # threads that come back after the last batch
+        self.lock = threading.Lock()  # held while a batch is served
 
     @property
     def is_busy(self) -> bool:
         """Whether somebody waits, or a batch is at it."""
         return self._led
 
-    def submit(self, request: Request) -> None:
-        """Returns when the request is done; raises what went wrong with its batch."""
+    def submit(self, job: Job) -> None:
+        """Returns when the job is done; raises what went wrong with it."""
         with self._mutex:
-            self._waiting.append(request)
+            self._waiting.append(job)
             leads, self._led = not self._led, True
         if not leads:
-            request.turn.acquire()
-        while not request.done:
+            job.turn.acquire()
+        while not job.done:
             self._lead()
-        if request.error is not None:
-            raise request.error
+        if job.error is not None:
+            raise job.error
 
     def _lead(self) -> None:
         if self._expected > 1:
@@ -63,23 +79,24 @@ class GroupCommit:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
         try:
             with self.lock:
-                self._process(batch)
+                self._serve(batch)
         except BaseException as error:
-            for request in (r for r in batch if r.work is None):
-                request.error = request.error or error
+            for job in batch:
+                if not job.served:
+                    job.error = error
             if not isinstance(error, Exception):
                 raise
         finally:
             self.batches += 1
-            self._expected = sum(1 for request in batch if request.work is not None)
-            for request in batch:
-                request.done = True
-                request.turn.release()
+            self._expected = sum(1 for job in batch if job.comes_back)
+            for job in batch:
+                job.done = True
+                job.turn.release()
             self._hand_over()
         try:
             self._afterwards()
         except Exception:
-            log.exception("after a batch")  # this thread has a step to go on with
+            log.exception("after a batch")  # this thread has something to go on with
 
     def _gather(self, expected: int) -> None:
         until = time.monotonic() + _PATIENCE

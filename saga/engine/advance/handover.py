@@ -2,10 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
 
-import psycopg
-
+from saga.engine.advance.shared_store import SharedStore
 from saga.storage import workers
 
 log = logging.getLogger("saga.wakeups")
@@ -15,15 +13,15 @@ _EVERY = 60.0  # seconds between two words about a queue
 
 
 class Handover:
-    """Asks the database at most once a second for each code. For one thread at a time.
+    """Asks the database at most once a second for each code. Safe for threads.
 
     A queue that workers with different code serve (two apps, or two versions in a deploy) gives
     each of them wake-ups for the others. Those with the same code and queues share a queue for
     these.
     """
 
-    def __init__(self, connection: Callable[[], psycopg.Connection]) -> None:
-        self._connection = connection
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
         self._known: dict[tuple[str, str], tuple[float, str | None]] = {}
         self._quiet_until: dict[str, float] = {}
 
@@ -32,7 +30,9 @@ class Handover:
         now = time.monotonic()
         until, found = self._known.get((queue, code), (0.0, None))
         if now >= until:
-            found = workers.handover_of(self._connection(), queue, code)
+            found = self._shared.call(
+                lambda store: workers.handover_of(store.connection, queue, code)
+            )
             self._known[queue, code] = now + _FRESH, found
         if found is not None and now >= self._quiet_until.get(queue, 0.0):
             self._quiet_until[queue] = now + _EVERY

@@ -1,17 +1,24 @@
 """What the database knows of sagas beyond what this process has seen of them."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
+import psycopg
+
 from saga.core.undo.plan import EVERYTHING
-from saga.engine.advance.live import Cache, Live
-from saga.engine.advance.turn import Turn
-from saga.storage.hot.rows import Loaded
+from saga.engine.advance.code_watch import CodeWatch
+from saga.engine.advance.live import Live
+from saga.engine.advance.shared_store import SharedStore
+from saga.storage.hot.rows import Known, Loaded
 from saga.storage.hot.store import Store
 
 log = logging.getLogger("saga.wakeups")
+
+T = TypeVar("T")
 
 _EVERY = 60.0  # seconds
 
@@ -41,65 +48,61 @@ class UnknownSagas:
 
 
 class Loader:
-    """Catches turns up with the database, one statement for all of them."""
+    """Reads sagas: small ones with those of other threads, large ones alone, so that nobody waits
+    for them. Safe for threads.
+    """
 
-    def __init__(
-        self, store: Callable[[], Store], cache: Cache, unknown_sagas: UnknownSagas
-    ) -> None:
-        self._store = store
-        self._cache = cache
-        self._unknown_sagas = unknown_sagas
+    def __init__(self, shared: SharedStore, connect: Callable[[], Store], watch: CodeWatch) -> None:
+        self._shared = shared
+        self._connect = connect
+        self._watch = watch
+        self.unknown_sagas = UnknownSagas()
+        self._alone = threading.Lock()  # one large saga at a time is enough for one process
+        self._store: Store | None = None
 
-    def load(self, turns: Sequence[Turn]) -> None:
-        """Their sagas with what is new; all of it where somebody has rewritten the journal."""
-        if not turns:
-            return
-        wanted = {
-            t.saga_id: (t.live.seen.events, t.live.last_position) if t.live else (-1, -1)
-            for t in turns
-        }
-        found = {
-            row.saga_id: row
-            for row in self._store().load((saga_id, *known) for saga_id, known in wanted.items())
-        }
-        stale = [t for t in turns if t.live and _is_rewritten(t.live, found.get(t.saga_id))]
-        for turn in stale:
-            self._cache.drop(turn.saga_id)
-            turn.live = None
-        for row in self._store().load((t.saga_id, -1, -1) for t in stale) if stale else ():
-            found[row.saga_id] = row
-        for turn in turns:
-            self._take_in(turn, found.get(turn.saga_id))
-        self.load_rows([t for t in turns if t.live and t.live.status == "compensating"])
-
-    def load_rows(self, turns: Sequence[Turn]) -> None:
-        """All steps of their sagas, and what an operator chose of them."""
-        if turns:
-            rows = self._store().load_steps([t.saga_id for t in turns])
-            chosen = [t.saga_id for t in turns if t.live and t.live.undo_cause == "operator"]
-            choices = self._store().choices(chosen) if chosen else {}
-            for turn in turns:
-                if turn.live:
-                    turn.live.rows = rows[turn.saga_id]
-                    turn.live.choice = choices.get(turn.saga_id, EVERYTHING)
-
-    def _take_in(self, turn: Turn, loaded: Loaded | None) -> None:
+    def load(self, saga_id: UUID, live: Live | None) -> tuple[Live | None, Loaded | None]:
+        """The saga with what is new; all of it where somebody has rewritten its journal."""
+        loaded = self._load(live.known if live else Known(saga_id))
+        if live is not None and loaded is not None and live.is_rewritten(loaded):
+            self._watch.close(live)
+            live, loaded = None, self._load(Known(saga_id))
         if loaded is None:
-            self._unknown_sagas.met(turn.saga_id)
-            turn.live = None
-            return
-        if turn.live is None:
-            turn.live = Live.of(loaded)
-            self._cache.put(turn.live)
+            self.unknown_sagas.met(saga_id)
+            return None, None
+        if live is None:
+            return Live.of(loaded), loaded
+        live.take(loaded)
+        return live, loaded
+
+    def load_rows(self, live: Live) -> None:
+        """All steps of a saga, and what an operator chose of them."""
+        if live.is_large:
+            live.rows = self._apart(lambda store: store.stream_steps(live.saga_id))
         else:
-            turn.live.take(loaded)
-        turn.loaded = loaded
-        if turn.doubt:
-            turn.arguments = self._store().arguments(turn.saga_id, turn.doubt)
+            live.rows = self._shared.call(lambda store: store.load_steps(live.saga_id))
+        live.choice = EVERYTHING
+        if live.undo_cause == "operator":
+            live.choice = self._shared.call(lambda store: store.choice(live.saga_id))
 
+    def _load(self, known: Known) -> Loaded | None:
+        loaded = self._shared.load(known)
+        if loaded is not None and loaded.is_large:
+            return self._apart(lambda store: store.load_large(known))
+        return loaded
 
-def _is_rewritten(live: Live, row: Loaded | None) -> bool:
-    """Somebody stepped in, and may have taken a failure out of the journal we applied."""
-    if row is None or row.seen.fence == live.seen.fence:
-        return False
-    return not live.status == row.status == "compensating"
+    def _apart(self, read: Callable[[Store], T]) -> T:
+        with self._alone:
+            if self._store is None or self._store.connection.closed:
+                self._store = self._connect()
+            try:
+                return read(self._store)
+            except psycopg.Error:
+                self._store.connection.close()
+                raise
+
+    def close(self) -> None:
+        """Closes its own connection, if nobody reads; it can be used again."""
+        if self._alone.acquire(blocking=False):
+            if self._store is not None:
+                self._store.connection.close()
+            self._alone.release()

@@ -8,6 +8,7 @@ from saga.engine.sweep.overdue import unknown, wakeup_of
 from saga.storage import due, workers
 from saga.storage.due import DueStep
 from saga.storage.hot.store import Store
+from saga.storage.turning import stuck
 from saga.wakeups.message import Publisher
 
 log = logging.getLogger("saga.sweeper")
@@ -51,6 +52,7 @@ class DeadWorkers:
             if queues is not None:
                 log.warning("worker %s is taken for dead", worker_id)
                 due.expedite(store.connection, queues, _IN_ITS_HANDS)
+                stuck.count_losses(store.connection, worker_id)
         while dead and self._take_over(store, sorted(dead)):
             pass
 

@@ -10,7 +10,7 @@ import psycopg
 
 from saga.core.declare.registry import Registry
 from saga.core.rows import StepKey
-from saga.engine.advance.conductor import Conductor
+from saga.engine.advance.conductor import CACHE_BYTES, Conductor
 from saga.engine.attempt.attempt import Attempts
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.event_loop import EventLoopThread
@@ -48,11 +48,14 @@ class WorkerProcess:
         queues: frozenset[str],
         *,
         lease: float = 10.0,
+        code_limit: float = 10.0,
+        cache_bytes: int = CACHE_BYTES,
         budget: Budget | None = None,
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.catalog = Catalog(registry)
         self._budget = budget or Budget()
+        self._code_limit = code_limit
         self._publisher = publisher
         self._watchers = tuple(watchers)
         self._is_draining = False
@@ -64,7 +67,7 @@ class WorkerProcess:
             code=self.catalog.code(),
             lease=lease,
             on_lost=self._lost_lease,
-            on_tick=self._tidy,
+            on_tick=self._tick,
             renew_every=lease / 5,
         )
         self.conductor = Conductor(
@@ -75,6 +78,7 @@ class WorkerProcess:
             on_refused=self.presence.refused,
             clock=self.presence.now,
             serves=queues,
+            cache_bytes=cache_bytes,
             on_end=self._tell_of_end if watchers else None,
         )
         self._attempts = Attempts(self.catalog)
@@ -226,6 +230,11 @@ class WorkerProcess:
     def _lost_lease(self) -> None:
         self._tell(lambda watcher: watcher.lease_lost())
         self.conductor.leases.lose()
+
+    def _tick(self) -> None:
+        """At each renewal of the lease."""
+        self.conductor.stop_code(self._code_limit)
+        self._tidy()
 
     def _tidy(self) -> None:
         """Where nothing went on there are no strays but what a thread has abandoned, and what the

@@ -28,7 +28,10 @@ def _end() -> None:
 
 
 class Watchdog:
-    """Asks each vital sign every few seconds; one that complains for `patience` s is fatal."""
+    """Asks each vital sign every few seconds; one that complains for `patience` s is fatal.
+
+    The `is_last_resort` of a process ends it even if the interpreter itself hangs.
+    """
 
     def __init__(
         self,
@@ -36,11 +39,14 @@ class Watchdog:
         patience: float,
         pulse: HealthFile | None = None,
         end: Callable[[], None] = _end,
+        *,
+        is_last_resort: bool = False,
     ) -> None:
         self._vitals = list(vitals)
         self._patience = patience
         self._pulse = pulse
         self._end = end
+        self._is_last_resort = is_last_resort
         self._every = min(3.0, patience / 10)
         self._since: dict[Vital, float] = {}
         self._stopping = threading.Event()
@@ -52,6 +58,8 @@ class Watchdog:
     def stop(self) -> None:
         """The process ends by itself."""
         self._stopping.set()
+        if self._is_last_resort:
+            faulthandler.cancel_dump_traceback_later()
         if self._pulse is not None:
             self._pulse.stop()
 
@@ -64,6 +72,11 @@ class Watchdog:
 
     def look(self) -> None:
         """One round."""
+        if self._is_last_resort and not self._stopping.is_set():
+            # Code that never gives up the interpreter stops this thread, too: not that timer's.
+            faulthandler.dump_traceback_later(
+                self._patience + self._every, exit=True, file=sys.__stderr__ or 2
+            )
         now = time.monotonic()
         complaints = {vital: text for vital in self._vitals if (text := vital.complaint())}
         self._since = {vital: self._since.get(vital, now) for vital in complaints}

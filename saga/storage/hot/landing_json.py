@@ -40,6 +40,7 @@ def _landing(owner: str, landing: Landing) -> dict[str, Any]:
         "undo_cause": landing.undo_cause,
         "note": landing.note,
         "due_in": landing.due_in,
+        "grants": landing.grants,
     }
 
 

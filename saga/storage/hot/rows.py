@@ -18,6 +18,34 @@ class Seen:
     fence: int
 
 
+MANY, LARGE = 32, 500_000
+"""A saga with more new events than `MANY`, each of which may be a mebibyte, is read by itself if
+its journal has more bytes than `LARGE`, as they are stored.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the caller of a load knows of a saga already; by default nothing.
+
+    `seq`: of its history, whose later entries tell which steps have changed since; `width`: how
+    much it waits for.
+    """
+
+    saga_id: UUID
+    seq: int = -1
+    seen: Seen = Seen(-1, -1, -1)
+    width: int = 0
+
+
+class Landed(NamedTuple):
+    """A decision that has been written. `awaited`: somebody waits for the saga's end."""
+
+    awaited: bool
+    fence: int
+    seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The end of a step. `event`: relative to what was seen; None if the journal needs none."""
@@ -82,13 +110,6 @@ class Landing:
     @property
     def transitions(self) -> int:
         return len(self.settled) + len(self.asked) + (self.status is not None)
-
-
-class Landed(NamedTuple):
-    """What became of a saga whose landing landed. `awaited`: somebody waits for its end."""
-
-    awaited: bool
-    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +195,14 @@ class Loaded:
     status: str
     input: str
     seen: Seen
+    seq: int
+    is_large: bool  # then it has neither steps nor signals yet
     created_at: float
     undo_cause: str | None
     due: bool
     parent: UUID | None
     exposed: str | None
     traceparent: str | None
+    losses: int
     steps: list[LoadedStep]
     signals: list[LoadedSignal]

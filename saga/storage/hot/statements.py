@@ -13,6 +13,8 @@ They share four rules:
 What has a class has its columns from there.
 """
 
+from typing import LiteralString
+
 from saga.core.intent import Intent
 from saga.core.rows import StepRow
 from saga.core.states import ACTIVE, CLAIMABLE, FORWARD, SETTLED, SagaStatus, StepState, sql
@@ -35,12 +37,12 @@ LAND = f"""
 WITH landing AS (
   SELECT * FROM json_to_recordset(%(batch)s::json -> 'landings') AS t(
     id uuid, seen_events int, seen_applied int, seen_fence int, new_events int, transitions int, status text,
-    result text, error text, exposed text, undo_cause text, note text, due_in float8)
+    result text, error text, exposed text, undo_cause text, note text, due_in float8, grants bool)
 ), held AS (
   SELECT l.*, s.seq, s.events, s.awaited
     FROM landing l JOIN saga.saga s ON s.id = l.id
    WHERE s.events = l.seen_events AND s.applied = l.seen_applied AND s.fence = l.seen_fence
-     AND (NOT %(grants)s OR EXISTS (SELECT FROM saga.worker w WHERE w.id = %(worker)s AND w.ended_at IS NULL))
+     AND (NOT l.grants OR EXISTS (SELECT FROM saga.worker w WHERE w.id = %(worker)s AND w.ended_at IS NULL))
    ORDER BY s.id FOR UPDATE OF s
 ), moved AS (
   UPDATE saga.saga s
@@ -56,13 +58,14 @@ WITH landing AS (
          undo_cause = coalesce(h.undo_cause, s.undo_cause),
          note = h.note,
          wakes = 0,
+         losses = 0,
          due_at = now() + make_interval(secs => h.due_in),
          updated_at = now(),
          ended_at = CASE WHEN h.status IS NULL THEN s.ended_at
                          WHEN h.status IN {sql(ACTIVE)} THEN NULL
                          ELSE now() END
     FROM held h WHERE s.id = h.id
-  RETURNING s.id, h.awaited, s.fence
+  RETURNING s.id, h.awaited, s.fence, s.seq
 ), settled AS (
   UPDATE saga.step t
      SET state = o.state, result = {payloads.written("o.result")}, error = {payloads.written("o.error")}, in_doubt = o.in_doubt,
@@ -87,7 +90,7 @@ WITH landing AS (
       id uuid, number int, position int, undo bool, before text, after text, attempt int, reason text)
     JOIN held h ON h.id = n.id
 )
-SELECT id, awaited, fence FROM moved
+SELECT id, awaited, fence, seq FROM moved
 """
 
 # Moves steps without a decision: outcomes of parallel steps, retries, timers, approvals, operators, takeovers.
@@ -185,25 +188,55 @@ SELECT n.id, n.position, n.undo, {INTENT.of("n")}, n.token, n.in_doubt, n.saga_n
   FROM numbered n
 """
 
-# What replay needs of a saga beyond what the caller has seen, in one snapshot.
-LOAD = f"""
-SELECT s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input")}, s.events, s.applied, s.fence,
+# What replay needs of a saga beyond what the caller has seen, in one snapshot. History tells which steps have
+# changed since, so that what the caller knows is not read again, however long its journal. Before code that may
+# never come back runs, it is written down whose it is: see `turning.stuck`.
+_HEAD = f"""s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input")}, s.events, s.applied, s.fence, s.seq,
        extract(epoch FROM s.created_at)::float8, s.undo_cause, s.due_at IS NOT NULL, s.parent_id,
-       {payloads.read("s.exposed")}, s.traceparent,
-       (SELECT json_agg(json_build_array(t.position, t.undo, t.kind, t.name, t.state, t.event,
-                                         extract(epoch FROM t.settled_at)::float8,
-                                         {payloads.read(_OUTCOME)}, t.digest,
-                                         CASE WHEN t.digest IS NULL AND NOT t.undo
-                                                   AND t.kind IN ('step', 'child', 'approval')
-                                              THEN {payloads.read("t.args")} END)
-                        ORDER BY t.event, t.position)
-          FROM saga.step t
-         WHERE t.saga_id = s.id AND (t.event > a.events OR t.position > a.position OR t.event IS NULL)),
-       (SELECT json_agg(json_build_array(g.event, extract(epoch FROM g.received_at)::float8, g.name,
-                                         {payloads.read("g.payload")}) ORDER BY g.event)
-          FROM saga.signal g WHERE g.saga_id = s.id AND g.event > a.events)
-  FROM unnest(%(id)s::uuid[], %(events)s::int[], %(position)s::int[]) AS a(id, events, position)
+       {payloads.read("s.exposed")}, s.traceparent, s.losses"""
+_ENTRY = f"""t.position, t.undo, t.kind, t.name, t.state, t.event, extract(epoch FROM t.settled_at)::float8,
+       {payloads.read(_OUTCOME)}, t.digest,
+       CASE WHEN t.digest IS NULL AND NOT t.undo AND t.kind IN ('step', 'child', 'approval')
+            THEN {payloads.read("t.args")} END"""
+_LETTER = (
+    f"g.event, extract(epoch FROM g.received_at)::float8, g.name, {payloads.read('g.payload')}"
+)
+_CHANGED = """
+  (SELECT t.* FROM saga.step t WHERE t.saga_id = s.id AND a.seq < 0
+   UNION ALL
+   SELECT t.*
+     FROM (SELECT DISTINCT h.position, h.undo FROM saga.history h
+            WHERE h.saga_id = s.id AND h.seq > a.seq AND a.seq >= 0 AND h.position IS NOT NULL) c
+     JOIN saga.step t ON t.saga_id = s.id AND t.position = c.position AND t.undo = c.undo) t"""
+LOAD = f"""
+WITH noted AS (
+  INSERT INTO saga.advancing AS a (worker_id, sagas)
+  SELECT %(worker)s::bigint, %(advancing)s::uuid[] WHERE cardinality(%(advancing)s::uuid[]) > 0
+      ON CONFLICT (worker_id) DO UPDATE SET sagas = excluded.sagas
+)
+SELECT {_HEAD}, size.is_large,
+       CASE WHEN NOT size.is_large THEN
+         (SELECT json_agg(json_build_array({_ENTRY}) ORDER BY t.event, t.position) FROM {_CHANGED}) END,
+       CASE WHEN NOT size.is_large THEN
+         (SELECT json_agg(json_build_array({_LETTER}) ORDER BY g.event)
+            FROM saga.signal g WHERE g.saga_id = s.id AND g.event > a.events) END
+  FROM unnest(%(id)s::uuid[], %(seq)s::int[], %(events)s::int[]) AS a(id, seq, events)
   JOIN saga.saga s ON s.id = a.id
+ CROSS JOIN LATERAL (
+   SELECT s.events - greatest(a.events, 0) > %(many)s
+      AND (SELECT coalesce(sum(pg_column_size(t.result)), 0) FROM saga.step t WHERE t.saga_id = s.id)
+        + (SELECT coalesce(sum(pg_column_size(g.payload)), 0) FROM saga.signal g WHERE g.saga_id = s.id)
+        + 100 * s.events > %(large)s AS is_large) size
+"""
+
+# The same of one large saga, row by row.
+LOAD_HEAD = f"SELECT {_HEAD} FROM saga.saga s WHERE s.id = %(id)s"
+LOAD_ENTRIES = f"""
+SELECT {_ENTRY} FROM saga.saga s CROSS JOIN (SELECT %(seq)s::int AS seq) a CROSS JOIN LATERAL {_CHANGED}
+ WHERE s.id = %(id)s ORDER BY t.event, t.position
+"""
+LOAD_LETTERS: LiteralString = f"""
+SELECT {_LETTER} FROM saga.signal g WHERE g.saga_id = %(id)s AND g.event > %(events)s ORDER BY g.event
 """
 
 # Arguments as they are stored, of the first positions that are asked for: %(size)s bytes and no more.
@@ -218,7 +251,13 @@ SELECT position, args
 
 # All steps of a saga with what their undoing needs.
 LOAD_STEPS = f"""
-SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = ANY(%(id)s::uuid[]) ORDER BY t.saga_id, t.position, t.undo
+SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = %(id)s ORDER BY t.position, t.undo
+"""
+
+# The same of some.
+LOAD_SOME_STEPS = f"""
+SELECT {STEP.read("t")} FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[]) AS a(id, position, undo)
+  JOIN saga.step t ON t.saga_id = a.id AND t.position = a.position AND t.undo = a.undo
 """
 
 # Children that completed and, with theirs, never began anything that has an undo: there is nothing to undo of them.
@@ -273,7 +312,7 @@ INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, 
 SELECT %(id)s, seq, %(position)s, %(undo)s, NULL, 'rejected', %(attempt)s, %(worker_id)s, %(reason)s FROM held
 """
 
-CHOICES = "SELECT id, undo_only, undo_from FROM saga.saga WHERE id = ANY(%(id)s::uuid[])"
+CHOICE = "SELECT undo_only, undo_from FROM saga.saga WHERE id = %(id)s"
 
 QUEUES = "SELECT id, queue FROM saga.saga WHERE id = ANY(%(id)s::uuid[])"
 

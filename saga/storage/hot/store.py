@@ -1,7 +1,7 @@
 """The hot statements as methods: rows in, rows out, one round trip each."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -12,7 +12,10 @@ from saga.core.undo.plan import Choice
 from saga.storage.hot import statements
 from saga.storage.hot.landing_json import batch_of
 from saga.storage.hot.rows import (
+    LARGE,
+    MANY,
     Claimed,
+    Known,
     Landed,
     Landing,
     Loaded,
@@ -40,12 +43,8 @@ class Store:
         self.connection = connection
 
     def land(self, landings: Sequence[Landing], worker_id: int | None) -> dict[UUID, Landed]:
-        """Writes decisions. Returns the sagas that landed."""
-        parameters = {
-            "batch": batch_of(landings),
-            "worker": worker_id,
-            "grants": any(landing.grants for landing in landings),
-        }
+        """Writes decisions; what is not returned did not land."""
+        parameters = {"batch": batch_of(landings), "worker": worker_id}
         taken = [(one.saga_id, *pair) for one in landings for pair in one.consumed]
         if not taken:
             return self._land(parameters)
@@ -56,7 +55,7 @@ class Store:
 
     def _land(self, parameters: dict[str, Any]) -> dict[UUID, Landed]:
         rows = self.connection.execute(statements.LAND, parameters)
-        return {saga_id: Landed(awaited, fence) for saga_id, awaited, fence in rows}
+        return {row[0]: Landed(*row[1:]) for row in rows}
 
     def record(self, moves: Sequence[Move], apply_within: float = 2.0) -> dict[StepKey, int | None]:
         """Moves steps without a decision. Returns those that moved, with their journal number."""
@@ -79,9 +78,17 @@ class Store:
         rows = self.connection.execute(statements.CLAIM, parameters)
         return [_with_intent(Claimed, row) for row in rows]
 
-    def load(self, wanted: Iterable[tuple[UUID, int, int]]) -> list[Loaded]:
-        """Sagas beyond the (last event, last position) of the caller; (id, -1, -1): all."""
-        parameters = _columns(list(wanted), "id events position")
+    def load(
+        self, wanted: Iterable[Known], worker_id: int, advancing: Sequence[UUID] = ()
+    ) -> list[Loaded]:
+        """Sagas beyond what the caller knows of them; of large ones only that they are.
+
+        `advancing`: whose code the worker is running, or about to run without knowing it; empty:
+        what it said last still holds.
+        """
+        parameters = _columns([(k.saga_id, k.seq, k.seen.events) for k in wanted], "id seq events")
+        parameters |= {"many": MANY, "large": LARGE}
+        parameters |= {"worker": worker_id, "advancing": list(advancing)}
         return [_loaded(row) for row in self.connection.execute(statements.LOAD, parameters)]
 
     def arguments(self, saga_id: UUID, positions: Sequence[int]) -> dict[int, str]:
@@ -89,20 +96,50 @@ class Store:
         parameters = {"id": saga_id, "position": list(positions), "size": MOST_ARGUMENTS}
         return dict(self.connection.execute(statements.ARGUMENTS, parameters).fetchall())
 
-    def load_steps(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
-        """All steps of these sagas, with what undoing them needs, in order of position. A child of
-        which there is nothing to undo is `read_only`.
+    def load_large(self, known: Known) -> Loaded | None:
+        """A saga of any size: its rows are read one by one, of one snapshot."""
+        wanted = {"id": known.saga_id, "seq": known.seq, "events": known.seen.events}
+        with self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            head = self.connection.execute(statements.LOAD_HEAD, wanted).fetchone()
+            if head is None:
+                return None
+            entries = list(self._stream(statements.LOAD_ENTRIES, wanted))
+            letters = list(self._stream(statements.LOAD_LETTERS, wanted))
+        return _loaded((*head, False, entries, letters))
+
+    def load_steps(self, saga_id: UUID) -> list[StepRow]:
+        """All steps of a saga, with what undoing them needs, in order of position. A child of which
+        there is nothing to undo is `read_only`.
         """
-        ids = {"id": list(saga_ids)}
-        loaded = self.connection.execute(statements.LOAD_STEPS, ids)
-        rows = [_with_intent(StepRow, row) for row in loaded]
-        if any(row.intent.kind == "child" for row in rows):
-            idle = set(self.connection.execute(statements.IDLE_CHILDREN, ids).fetchall())
-            rows = [_idle(row) if row[:2] in idle else row for row in rows]
-        found: dict[UUID, list[StepRow]] = {saga_id: [] for saga_id in saga_ids}
-        for row in rows:
-            found[row.saga_id].append(row)
-        return found
+        found = self.connection.execute(statements.LOAD_STEPS, {"id": saga_id})
+        return self._without_idle(saga_id, [_with_intent(StepRow, row) for row in found])
+
+    def stream_steps(self, saga_id: UUID) -> list[StepRow]:
+        """The same of a saga of any size."""
+        with self.connection.transaction():
+            found = self._stream(statements.LOAD_STEPS, {"id": saga_id})
+            return self._without_idle(saga_id, [_with_intent(StepRow, row) for row in found])
+
+    def _without_idle(self, saga_id: UUID, rows: list[StepRow]) -> list[StepRow]:
+        if not any(row.intent.kind == "child" for row in rows):
+            return rows
+        idle = set(self.connection.execute(statements.IDLE_CHILDREN, {"id": [saga_id]}).fetchall())
+        return [_idle(row) if row[:2] in idle else row for row in rows]
+
+    def load_some_steps(self, keys: Sequence[StepKey]) -> list[StepRow]:
+        """Some steps, of whatever sagas."""
+        found = self.connection.execute(
+            statements.LOAD_SOME_STEPS, _columns(keys, "id position undo")
+        )
+        return [_with_intent(StepRow, row) for row in found]
+
+    def _stream(self, statement: LiteralString, wanted: dict[str, Any]) -> Iterator[Any]:
+        """Rows as they come: a result of a gibibyte does not fit in one answer."""
+        with self.connection.cursor(name="stream") as cursor:
+            cursor.itersize = MANY
+            cursor.execute(statement, wanted)
+            yield from cursor
 
     def results(self, keys: Sequence[StepKey]) -> dict[tuple[UUID, int], str | None]:
         """What the forward steps of these undos returned, by saga and position."""
@@ -110,13 +147,11 @@ class Store:
         rows = self.connection.execute(statements.RESULTS, parameters)
         return {(row[0], row[1]): row[2] for row in rows}
 
-    def choices(self, saga_ids: Sequence[UUID]) -> dict[UUID, Choice]:
+    def choice(self, saga_id: UUID) -> Choice:
         """Which steps an operator wants undone."""
-        rows = self.connection.execute(statements.CHOICES, {"id": list(saga_ids)})
-        return {
-            row[0]: Choice(None if row[1] is None else frozenset(row[1]), row[2] or 0)
-            for row in rows
-        }
+        row = self.connection.execute(statements.CHOICE, {"id": saga_id}).fetchone()
+        only, since = row or (None, None)
+        return Choice(None if only is None else frozenset(only), since or 0)
 
     def states(self, keys: Sequence[StepKey]) -> dict[StepKey, tuple[str, int]]:
         """State and attempt of steps."""
@@ -243,12 +278,15 @@ def _loaded(row: tuple[Any, ...]) -> Loaded:
         events,
         applied,
         fence,
+        seq,
         created,
         cause,
         due,
         parent,
         exposed,
         traceparent,
+        losses,
+        is_large,
         steps,
         signals,
     ) = row
@@ -260,12 +298,15 @@ def _loaded(row: tuple[Any, ...]) -> Loaded:
         status,
         input_,
         Seen(events, applied, fence),
+        seq,
+        is_large,
         created,
         cause,
         due,
         parent,
         exposed,
         traceparent,
+        losses,
         [LoadedStep(*step) for step in steps or ()],
         [LoadedSignal(*signal) for signal in signals or ()],
     )

@@ -8,6 +8,14 @@ import psycopg
 
 from saga.core.states import SagaStatus, sql
 
+_AS_A_RULE: dict[str, LiteralString] = {
+    "ended_at": "NULL",
+    "note": "NULL",
+    "wakes": "0",
+    "due_at": "now() + make_interval(secs => %(due_in)s)",
+    "updated_at": "now()",
+}
+
 
 def move_saga(
     to: SagaStatus,
@@ -21,7 +29,7 @@ def move_saga(
     Whatever was decided, or leased, before does not land after it: that is the fence. It answers
     with the sagas that moved and their queues.
     """
-    named = cast("dict[LiteralString, LiteralString]", changes)
+    named = cast("dict[LiteralString, LiteralString]", _AS_A_RULE | changes)
     changed = "".join(f",\n         {column} = {value}" for column, value in named.items())
     return f"""
 WITH held AS (
@@ -31,8 +39,7 @@ WITH held AS (
    ORDER BY s.id FOR UPDATE OF s
 ), moved AS (
   UPDATE saga.saga s
-     SET status = {sql(to)}, seq = s.seq + 1, fence = s.fence + 1, ended_at = NULL, note = NULL,
-         wakes = 0, due_at = now() + make_interval(secs => %(due_in)s), updated_at = now(){changed}
+     SET status = {sql(to)}, seq = s.seq + 1, fence = s.fence + 1{changed}
     FROM held h WHERE s.id = h.id
   RETURNING s.id, s.seq, s.queue, s.parent_id, h.status
 ), noted AS (

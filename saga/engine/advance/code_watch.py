@@ -1,0 +1,121 @@
+"""Which sagas' code runs on which threads, and how to get it off one when it does not come back."""
+
+import ctypes
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from saga.engine.advance.live import Live
+
+T = TypeVar("T")
+
+MOST_INTERRUPTS = 5
+"""Code that catches so many interruptions and goes on is not to be stopped by another."""
+
+
+class RanTooLong(KeyboardInterrupt):
+    """Raised in a saga's code that has run too long without awaiting. No `except Exception` of the
+    saga's takes it for an error of a step, and asyncio lets it pass.
+    """
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A saga's code on a thread, since a time of `time.monotonic`."""
+
+    live: Live
+    thread: int
+    since: float
+    applied: int = -1  # of the journal, when somebody last looked
+    interrupts: int = 0
+
+    @property
+    def saga_id(self) -> UUID:
+        return self.live.saga_id
+
+    def place(self) -> str | None:
+        """The innermost line of the user's code, as `shop.py:31 in order`."""
+        frame = sys._current_frames().get(self.thread)  # pyright: ignore[reportPrivateUsage]
+        run = self.live.run
+        wanted = None if run is None else run.definition.function.__code__.co_filename
+        while frame is not None and frame.f_code.co_filename != wanted:
+            frame = frame.f_back
+        if frame is None:
+            return None
+        name = frame.f_code.co_filename.rpartition("/")[2]
+        return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+class CodeWatch:
+    """Safe for threads. What runs here is the user's, and may never return."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[int, Running] = {}
+
+    def run(self, live: Live, code: Callable[[], T]) -> T:
+        """Calls something that runs the saga's code on this thread."""
+        thread = threading.get_ident()
+        running = self._running[thread] = Running(live, thread, time.monotonic())
+        try:
+            try:
+                return code()
+            finally:
+                self._leave(running)
+        except RanTooLong:
+            self._leave(running)  # it may have come in the middle of leaving
+            raise
+
+    def close(self, live: Live | None) -> None:
+        """Throws the saga's coroutine away, whose clean-up runs."""
+        if live is not None and live.run is not None:
+            with suppress(RanTooLong):
+                self.run(live, live.close)
+            live.run = None
+
+    def _leave(self, running: Running) -> None:
+        """From here on nobody interrupts this thread, nor has an interruption yet to come."""
+        with self._lock:
+            self._running.pop(running.thread, None)
+            if running.interrupts:
+                _interrupt(running.thread, None)
+
+    @property
+    def sagas(self) -> list[UUID]:
+        """Those whose code runs now."""
+        return [running.saga_id for running in list(self._running.values())]
+
+    def overdue(self, seconds: float) -> list[Running]:
+        """What has run so long since it last took something from its journal."""
+        now = time.monotonic()
+        found: list[Running] = []
+        for running in list(self._running.values()):
+            run = running.live.run
+            applied = 0 if run is None else run.applied
+            if applied != running.applied:
+                running.applied, running.since = applied, now
+            elif now - running.since >= seconds:
+                found.append(running)
+        return found
+
+    def interrupt(self, running: Running) -> bool:
+        """Raises RanTooLong in the code at its next instruction; False if it takes no notice."""
+        with self._lock:
+            if self._running.get(running.thread) is not running:
+                return True
+            if running.interrupts >= MOST_INTERRUPTS:
+                return False
+            running.interrupts += 1
+            _interrupt(running.thread, RanTooLong)
+            return True
+
+
+def _interrupt(thread: int, error: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
+    )
