@@ -38,7 +38,7 @@ def _reopen(
     connection: psycopg.Connection, held: Held, actor: str, reason: str | None, due_in: float
 ) -> list[WakeUp]:
     if held.status == SagaStatus.PARKED:
-        stuck.forgive(connection, held.id)
+        stuck.forgive(connection, held.id, actor=actor, reason=reason)
         return [WakeUp(held.queue, ADVANCE, held.id)]
     if held.status != SagaStatus.FAILED:
         why = _WHY_NOT.get(SagaStatus(held.status), "only a saga that failed can be retried")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from celery import Celery
 
+from saga.engine.advance.conductor import CACHE_BYTES
 from saga.errors import InvalidInput
 from saga.execution.app_check import broker_of, check, fit
 from saga.execution.handover import HandoverStep
@@ -72,6 +73,8 @@ def install(
     checks: bool | None = None,
     traces: bool | None = None,
     watchdog: float = 60.0,
+    code_limit: float = 10.0,
+    cache: int = CACHE_BYTES,
 ) -> Celery:
     """Makes a Celery app run sagas: its workers gain the steps as tasks, a lease and the sweeper.
 
@@ -92,6 +95,10 @@ def install(
             if SAGA_TRACES is `on`.
         watchdog: Seconds of standstill, though Postgres and Redis answer, after which a worker
             process ends itself, with code 70; 0: never.
+        code_limit: Seconds that a saga's code may run without awaiting. Then it is parked, with
+            its line, until somebody retries it, and its code is taken off its thread.
+        cache: Bytes of sagas that each process keeps in memory, by estimate, so that their next
+            decision needs no replay.
     """
     url = database_url or os.environ.get("SAGA_DATABASE_URL")
     if not url:
@@ -103,7 +110,18 @@ def install(
     fit(app)
     watchers = (make_spans,) if is_wanted(traces) else ()
     prefix = _key_prefix(app)
-    settings = Settings(url, broker, prefix, lease, drain, checks, watchdog, watchers)
+    settings = Settings(
+        url,
+        broker,
+        prefix,
+        lease,
+        drain,
+        checks,
+        watchdog,
+        code_limit=code_limit,
+        cache=cache,
+        watchers=watchers,
+    )
     publisher_of(settings).close()  # refuses a broker that we cannot publish to here, not later
     app.conf.saga_settings = settings
     steps: Any = cast("Any", app).steps

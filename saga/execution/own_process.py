@@ -5,6 +5,7 @@
 
 import logging
 import os
+import sys
 import threading
 from typing import Any
 
@@ -25,6 +26,7 @@ _watchdogs: dict[int, Watchdog] = {}
 _is_leaving = False
 _ending = threading.Lock()
 _END_WITHIN = 5.0  # seconds
+_FAIR = 0.0005  # seconds that a thread computes before one that has waited for Postgres goes on
 
 
 def queues_of(app: Any) -> frozenset[str]:
@@ -44,8 +46,11 @@ def process_of(app: Celery) -> WorkerProcess:
             registry,
             queues_of(app),
             lease=settings.lease,
+            code_limit=settings.code_limit,
+            cache_bytes=settings.cache,
             watchers=[make() for make in settings.watchers],
         )
+        sys.setswitchinterval(_FAIR)
         process.start()
         _processes[os.getpid()] = process
         if _is_leaving:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saga.client.client import Client
+from saga.engine.advance.conductor import CACHE_BYTES
 from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
 from saga.wakeups.message import Publisher
@@ -24,6 +25,8 @@ class Settings:
     drain: float  # seconds
     checks: bool = True  # warn of doubtful definitions
     watchdog: float = 60.0  # seconds; 0: none
+    code_limit: float = 10.0  # seconds
+    cache: int = CACHE_BYTES  # bytes
     watchers: tuple[Callable[[], Watcher], ...] = ()
     exits: bool = False  # when it is told to stop and has drained, whatever still runs
     events: bool | None = None  # whether Flower sees the steps; None: as Celery's own -E says

@@ -51,6 +51,7 @@ def run_worker(
     drain: float | None = None,
     autoscale: tuple[int, int] | None = None,
     watchdog: float | None = None,
+    code_limit: float | None = None,
     log_json: bool = False,
     watchers: Sequence[Callable[[], Watcher]] = (),
     traces: bool | None = None,
@@ -59,9 +60,9 @@ def run_worker(
 
     `queues` None: all that the modules' steps and sagas name. A module may hold a Celery app of the
     user's on which `saga.install` was called; else one of our own is made, with this `lease` (see
-    there). `drain` and `watchdog`: see there, too; None: as the app was installed. `autoscale`: the
-    most and the fewest slots, instead of `concurrency`. `log_json`: one JSON object a line.
-    `watchers`: make what each process tells of its steps. `traces`: see
+    there). `drain`, `watchdog` and `code_limit`: see there, too; None: as the app was installed.
+    `autoscale`: the most and the fewest slots, instead of `concurrency`. `log_json`: one JSON
+    object a line. `watchers`: make what each process tells of its steps. `traces`: see
     `saga.install`. Raises InvalidInput.
     """
     if pool not in POOLS:
@@ -78,7 +79,7 @@ def run_worker(
     watchers = [*watchers, *settings_of(app).watchers]
     if traces and is_wanted(traces) and make_spans not in watchers:
         watchers = [*watchers, make_spans]
-    told = {"drain": drain, "watchdog": watchdog}
+    told = {"drain": drain, "watchdog": watchdog, "code_limit": code_limit}
     app.conf.saga_settings = replace(
         settings_of(app),
         watchers=tuple(watchers),

@@ -102,9 +102,12 @@ class Shape(Generic[T]):
             why = explain(exc, "", self._path)
         else:
             fault = difference(clean, back, self.examine().is_open, self._path)
-            if fault is None:
+            if fault is not None:
+                why = codec.join(*fault)
+            elif self._may_hold_sets or self._write(back) == self._write(clean):
                 return
-            why = codec.join(*fault)
+            else:
+                why = "another type of its union reads it"
         raise InvalidInput(f"{field}: cannot be read back from JSON: {why}")
 
     def _as_far_as_it_goes(self, value: T) -> object:

@@ -157,6 +157,7 @@ class Advancer:
         """Attempted -> Recorded, or direct -> Decided -> landed; anew after a conflict."""
         live = self._cache.take(saga_id)
         doubted: tuple[int, ...] = ()
+        news = News()
         try:
             for is_anew in (False, *[True] * (_ROUNDS - 1)):
                 news = self._record(live, attempted, is_anew)
@@ -175,6 +176,8 @@ class Advancer:
             self._watch.close(live)
         except RanTooLong:
             self._watch.close(live)
+            if news.direct is not None:
+                self.record(news.direct)
             return None  # the saga was parked before its code was interrupted
         except BaseException:
             self._watch.close(live)

@@ -1,5 +1,6 @@
 """Which sagas' code runs on which threads, and how to get it off one when it does not come back."""
 
+import asyncio
 import ctypes
 import sys
 import threading
@@ -7,12 +8,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
 from saga.engine.advance.live import Live
 
 T = TypeVar("T")
+
+_PACKAGE = f"{Path(__file__).parents[2]}/"
+_NOT_THE_USERS = (_PACKAGE, f"{Path(asyncio.__file__).parent}/", "<frozen")
 
 MOST_INTERRUPTS = 5
 """Code that catches so many interruptions and goes on is not to be stopped by another."""
@@ -41,14 +46,22 @@ class Running:
     def place(self) -> str | None:
         """The innermost line of the user's code, as `shop.py:31 in order`."""
         frame = sys._current_frames().get(self.thread)  # pyright: ignore[reportPrivateUsage]
-        run = self.live.run
-        wanted = None if run is None else run.definition.function.__code__.co_filename
-        while frame is not None and frame.f_code.co_filename != wanted:
+        while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
             frame = frame.f_back
         if frame is None:
             return None
         name = frame.f_code.co_filename.rpartition("/")[2]
         return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+    def has_run_for(self, now: float) -> float:
+        """Seconds since it last took something from its journal; a replay from the beginning, which
+        takes a millisecond an entry at the most, is not seen to.
+        """
+        run = self.live.run
+        applied = 0 if run is None else run.applied
+        if applied != self.applied:
+            self.applied, self.since = applied, now
+        return now - self.since - (self.live.seen.events / 1000 if run is None else 0.0)
 
 
 class CodeWatch:
@@ -93,15 +106,7 @@ class CodeWatch:
     def overdue(self, seconds: float) -> list[Running]:
         """What has run so long since it last took something from its journal."""
         now = time.monotonic()
-        found: list[Running] = []
-        for running in list(self._running.values()):
-            run = running.live.run
-            applied = 0 if run is None else run.applied
-            if applied != running.applied:
-                running.applied, running.since = applied, now
-            elif now - running.since >= seconds:
-                found.append(running)
-        return found
+        return [each for each in list(self._running.values()) if each.has_run_for(now) >= seconds]
 
     def interrupt(self, running: Running) -> bool:
         """Raises RanTooLong in the code at its next instruction; False if it takes no notice."""

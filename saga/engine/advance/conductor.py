@@ -57,6 +57,7 @@ class Conductor:
         cache_bytes: int = CACHE_BYTES,
         on_end: Callable[[Ended], None] | None = None,
     ) -> None:
+        self.deaf: UUID | None = None  # a saga whose code takes no notice of being interrupted
         self._clock = clock
         self._worker_id = worker_id
         self.leases = Leases()
@@ -140,7 +141,8 @@ class Conductor:
         """
         for running in self.watch.overdue(limit):
             if running.interrupts or self._park(running, limit):
-                self.watch.interrupt(running)
+                is_heard = self.watch.interrupt(running)
+                self.deaf = None if is_heard else running.saga_id
         self.shared.note_advancing(_TIDY_PATIENCE)
 
     def _park(self, running: Running, limit: float) -> bool:

@@ -64,6 +64,8 @@ class ConductorVital:
         self._seen = -1
 
     def complaint(self) -> str | None:
+        if self._conductor.deaf is not None:
+            return f"the code of saga {self._conductor.deaf} keeps a thread, whatever it is told"
         seen, self._seen = self._seen, self._conductor.batches
         if seen != self._seen or not self._conductor.is_busy or not self._postgres.answers():
             return None

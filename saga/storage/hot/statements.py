@@ -243,7 +243,7 @@ SELECT {_LETTER} FROM saga.signal g WHERE g.saga_id = %(id)s AND g.event > %(eve
 ARGUMENTS = f"""
 SELECT position, args
   FROM (SELECT t.position, {payloads.read("t.args")} AS args,
-               sum(octet_length(t.args::text)) OVER (ORDER BY t.position) AS size
+               sum(octet_length({payloads.read("t.args")})) OVER (ORDER BY t.position) AS size
           FROM saga.step t
          WHERE t.saga_id = %(id)s AND NOT t.undo AND t.position = ANY(%(position)s::int[])) t
  WHERE size <= %(size)s

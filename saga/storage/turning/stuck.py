@@ -18,6 +18,9 @@ _PARK = move_saga(
     note="%(reason)s",
     due_at="NULL",
 )
+_GO_ON = move_saga(
+    SagaStatus.RUNNING, f"s.status = {sql(SagaStatus.PARKED)}", losses="0", wakes="-1"
+)
 _COUNT = f"""
 UPDATE saga.saga s SET losses = losses + 1
  WHERE id = ANY(%(ids)s) AND status IN {sql(FORWARD)} AND losses < %(most)s
@@ -60,8 +63,8 @@ def count_losses(connection: psycopg.Connection, worker_id: int) -> None:
             park(connection, saga_id, f"{losses} workers were lost while its code ran")
 
 
-def forgive(connection: psycopg.Connection, saga_id: UUID) -> None:
-    """Somebody says that its code is mended: it may run again."""
-    connection.execute(
-        "UPDATE saga.saga SET losses = 0, due_at = now(), wakes = -1 WHERE id = %s", (saga_id,)
-    )
+def forgive(
+    connection: psycopg.Connection, saga_id: UUID, *, actor: str, reason: str | None
+) -> None:
+    """Somebody says that the code of a parked saga is mended: it may run again, at once."""
+    moved(connection, _GO_ON, [saga_id], actor=actor, reason=reason, due_in=0)
