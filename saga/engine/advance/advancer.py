@@ -305,7 +305,14 @@ class Advancer:
         elif live is not None:
             self._watch.close(live)
         if not self._owners.leave(saga_id):
+            self._take_in_news(saga_id)
+
+    def _take_in_news(self, saga_id: UUID) -> None:
+        """Of a thread that has a step to run, and must get to it whatever becomes of the news."""
+        try:
             self._own(saga_id, None, may_grant=False)
+        except (Busy, psycopg.Error) as error:
+            log.info("saga %s is left to the sweeper: %s", saga_id, type(error).__name__)
 
     def _reject(self, move: Move) -> None:
         """A late outcome changes nothing; but an effect that was taken for none is to be undone."""
