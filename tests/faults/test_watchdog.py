@@ -89,3 +89,16 @@ def test_the_probe_sees_a_stopped_worker(arena: Arena) -> None:
     arena.until(lambda: health("--within", "5").returncode == 0, "the worker is well again")
     worker.kill()
     assert "no worker" in health().stderr
+
+
+def test_an_interpreter_that_hangs_before_the_first_round() -> None:
+    code = """
+import re
+from saga.engine.worker.watchdog import Watchdog
+Watchdog([], 0.5, is_last_resort=True).start()
+re.match(r"(a+)+$", "a" * 60 + "b")
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Timeout (")

@@ -53,6 +53,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="saga-watchdog", daemon=True)
 
     def start(self) -> None:
+        self._arm()  # what hangs may come before the first round
         self._thread.start()
 
     def stop(self) -> None:
@@ -72,11 +73,7 @@ class Watchdog:
 
     def look(self) -> None:
         """One round."""
-        if self._is_last_resort and not self._stopping.is_set():
-            # Code that never gives up the interpreter stops this thread, too: not that timer's.
-            faulthandler.dump_traceback_later(
-                self._patience + self._every, exit=True, file=sys.__stderr__ or 2
-            )
+        self._arm()
         now = time.monotonic()
         complaints = {vital: text for vital in self._vitals if (text := vital.complaint())}
         self._since = {vital: self._since.get(vital, now) for vital in complaints}
@@ -85,6 +82,13 @@ class Watchdog:
                 self._bark(text)
         if self._pulse is not None:
             self._pulse.beat()
+
+    def _arm(self) -> None:
+        """Code that never gives up the interpreter stops this thread, too: not that timer's."""
+        if self._is_last_resort and not self._stopping.is_set():
+            faulthandler.dump_traceback_later(
+                self._patience + self._every, exit=True, file=sys.__stderr__ or 2
+            )
 
     def _bark(self, text: str) -> None:
         log.critical(
