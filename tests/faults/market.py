@@ -20,7 +20,12 @@ SEED = "MARKET_SEED"
 CUSTOMERS = 20
 MONEY = 1_000
 STOCK = 1_200
-OFTEN = Retry(max_attempts=12, first=timedelta(seconds=0.05), maximum=timedelta(seconds=0.4))
+OFTEN = Retry(
+    max_attempts=12,
+    first=timedelta(seconds=0.05),
+    maximum=timedelta(seconds=0.4),
+    max_losses=100,  # more than any storm of killed workers takes
+)
 
 _TABLES = """
 CREATE TABLE account (name TEXT PRIMARY KEY, amount INTEGER NOT NULL CHECK (amount >= 0));

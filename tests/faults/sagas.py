@@ -22,7 +22,11 @@ from saga import (
 from tests.faults import effects
 
 SOON = Retry(
-    max_attempts=8, first=timedelta(seconds=0.1), maximum=timedelta(seconds=0.5), jitter=0.5
+    max_attempts=8,
+    first=timedelta(seconds=0.1),
+    maximum=timedelta(seconds=0.5),
+    jitter=0.5,
+    max_losses=100,  # more than any storm of killed workers takes
 )
 
 
