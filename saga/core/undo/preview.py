@@ -44,7 +44,9 @@ class Preview:
 
 
 def preview_undos(rows: Sequence[StepRow], cause: str, choice: Choice = EVERYTHING) -> Preview:
-    """Plays `plan_undos` through, with undos that succeed and running steps that do too."""
+    """Plays `plan_undos` through, with running steps that succeed before anything is undone, and
+    undos that succeed. What runs longer is undone when it has ended, later than its wave says.
+    """
     running = {row.position for row in rows if is_open(row) and _goes_on(row)}
     played = [_ended(row) for row in rows]
     planned: list[PlannedUndo] = []
