@@ -532,6 +532,8 @@ def _deeper(inner: st.SearchStrategy[_TypeAndValues]) -> st.SearchStrategy[_Type
 
 def _equal(one: Any, other: Any) -> bool:
     """Written otherwise than `difference`, which is what is tested here."""
+    if isinstance(other, SecretStr) and isinstance(one, str):
+        return one == other.get_secret_value()  # a union may take a text for a secret
     if type(one) is not type(other):
         return isinstance(one, (str, int, float)) and one == other
     if isinstance(one, BaseModel):
@@ -569,5 +571,6 @@ def test_refused_or_read_back_equal(data: st.DataObject) -> None:
     except InvalidInput:
         return
     back = shape.decode(text, "x")
-    assert _equal(value, back), (value, text, back)
+    if not shape.examine().is_open:  # where it is, JSON's shapes will do
+        assert _equal(value, back), (value, text, back)
     assert shape.encode(back, "x") == text
