@@ -532,8 +532,8 @@ def _deeper(inner: st.SearchStrategy[_TypeAndValues]) -> st.SearchStrategy[_Type
 
 def _equal(one: Any, other: Any) -> bool:
     """Written otherwise than `difference`, which is what is tested here."""
-    if isinstance(other, SecretStr) and isinstance(one, str):
-        return one == other.get_secret_value()  # a union may take a text for a secret
+    if isinstance(other, SecretStr):
+        other = type(one)(other.get_secret_value())  # a union may take a text for a secret
     if type(one) is not type(other):
         return isinstance(one, (str, int, float)) and one == other
     if isinstance(one, BaseModel):
