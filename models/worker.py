@@ -20,6 +20,7 @@ worker = Table(
     Column("ended_why", Text),
     Column("code", ARRAY(Text), comment="sagas and steps that it can run"),
     Column("handover", Text, comment="queue of wake-ups from workers without this code"),
+    Column("python", Text, comment="its version, as 3.11"),
 )
 
 advancing = Table(

@@ -1,5 +1,6 @@
 """Workers' leases, and finding those that died."""
 
+import sys
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,9 +11,12 @@ import psycopg
 PRESENCE = 0x5A6A_0002
 LEADER = 0x5A6A_0003
 
+PYTHON = ".".join(map(str, sys.version_info[:2]))
+"""Of this process; a worker says it, so that a saga that moves to another Python is known by it."""
+
 _REGISTER = """
-INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover)
-VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s)
+INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover, python)
+VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s, %(python)s)
 RETURNING id, extract(epoch FROM clock_timestamp())::float8
 """
 _RENEW = """
@@ -90,6 +94,7 @@ def register(
             "lease": lease,
             "code": list(code),
             "handover": handover,
+            "python": PYTHON,
         },
     ).fetchone()
     assert row is not None

@@ -11,11 +11,13 @@ def test_other_code_parks_and_the_right_code_goes_on(arena: Arena) -> None:
     right = arena.worker(modules=_OLD)
     arena.until(lambda: len(arena.ledger.applied) == 2, "it waits for its signal")
     right.kill()
+    arena.records.query("UPDATE saga.worker SET python = '3.10'")
     arena.worker(modules=_NEW)
     saga.signal("go")
     (parked,) = arena.until(lambda: arena.records.query(_PARKED), "it is parked")
     assert "step book" in parked.note
     assert "step charge" in parked.note
+    assert "its history was written on Python 3.10, and this worker runs" in parked.note
     arena.workers[-1].kill()
     arena.records.query("UPDATE saga.saga SET due_at = now() + interval '39 seconds'")
     arena.worker(modules=_OLD)

@@ -22,7 +22,15 @@ from saga.engine.advance.decider import Decider
 from saga.engine.advance.live import Live
 from saga.engine.advance.loader import Loader
 from saga.engine.advance.shared_store import ClaimJob, SharedStore
-from saga.engine.advance.stages import Attempted, Decided, Doubted, Held, News, RecordFirst
+from saga.engine.advance.stages import (
+    Attempted,
+    Decided,
+    Doubted,
+    Evidence,
+    Held,
+    News,
+    RecordFirst,
+)
 from saga.engine.attempt.work import Ended, Work
 from saga.failpoint import failpoint
 from saga.storage.hot.rows import Known, Landed, Loaded, Move
@@ -156,7 +164,7 @@ class Advancer:
     ) -> Work | None:
         """Attempted -> Recorded, or direct -> Decided -> landed; anew after a conflict."""
         live = self._cache.take(saga_id)
-        doubted: tuple[int, ...] = ()
+        doubted: Doubted | None = None
         news = News()
         try:
             for is_anew in (False, *[True] * (_ROUNDS - 1)):
@@ -165,13 +173,13 @@ class Advancer:
                 if live is None:
                     return None
                 if doubted:
-                    news = self._with_arguments(saga_id, news, doubted)
+                    news = self._with_evidence(saga_id, news, doubted.positions)
                 decided = self._decide(live, loaded, news, may_grant, park)
                 landed = self._land(live, decided)
                 if landed is not None:
                     return self._confirm(live, decided, landed)
                 attempted = news.direct
-                doubted = decided.positions if isinstance(decided, Doubted) else ()
+                doubted = decided if isinstance(decided, Doubted) else None
                 live = self._go_on_from(live, decided)
             self._watch.close(live)
         except RanTooLong:
@@ -220,9 +228,11 @@ class Advancer:
         self._watch.close(live)
         return None
 
-    def _with_arguments(self, saga_id: UUID, news: News, positions: tuple[int, ...]) -> News:
-        arguments = self._shared.call(lambda store: store.arguments(saga_id, positions))
-        return replace(news, arguments=arguments)
+    def _with_evidence(self, saga_id: UUID, news: News, positions: tuple[int, ...]) -> News:
+        def read(store: Store) -> Evidence:
+            return Evidence(store.arguments(saga_id, positions), store.other_pythons(saga_id))
+
+        return replace(news, evidence=self._shared.call(read))
 
     def _decide(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool, park: str | None

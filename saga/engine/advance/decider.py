@@ -16,6 +16,7 @@ from saga.engine.advance.stages import RECORD_FIRST, Decided, Doubted, Held, New
 from saga.engine.attempt.catalog import Catalog, saga_code
 from saga.errors import Divergence, UnknownSaga
 from saga.storage.hot.rows import Landing, Loaded
+from saga.storage.workers import PYTHON
 from saga.wakeups.message import ADVANCE, WakeUp
 
 log = logging.getLogger("saga.engine")
@@ -63,9 +64,11 @@ class Decider:
         except UnknownSaga as error:
             return RECORD_FIRST if news.direct else self._elsewhere(live, str(error))
         except Divergence as error:
-            if isinstance(error, Doubt) and news.arguments is None:
-                return RECORD_FIRST if news.direct else Doubted(error.positions)
-            return self.park(live, news, error.diff, error.arguments)
+            if news.evidence is None:
+                positions = error.positions if isinstance(error, Doubt) else ()
+                return RECORD_FIRST if news.direct else Doubted(positions)
+            why = error.diff + _of_pythons(news.evidence.pythons)
+            return self.park(live, news, why, error.arguments)
         except KeyboardInterrupt as error:
             if isinstance(error, RanTooLong) or _is_for_the_process():
                 raise
@@ -131,6 +134,12 @@ class Decider:
             return None
         landing = Landing(live.saga_id, live.seen, live.status, note=why, due_in=REISSUE_IN)
         return Decided(landing)
+
+
+def _of_pythons(others: str | None) -> str:
+    if others is None:
+        return ""
+    return f"\nits history was written on Python {others}, and this worker runs Python {PYTHON}"
 
 
 def _is_for_the_process() -> bool:

@@ -93,7 +93,7 @@ class Forward:
                 live.saga_id,
                 loaded.input,
                 loaded.created_at,
-                recorded_of(loaded, news.arguments or {}),
+                recorded_of(loaded, news.evidence.arguments if news.evidence else {}),
                 events_of(loaded),
                 self._kind,
             )

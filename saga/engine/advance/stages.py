@@ -84,6 +84,14 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What tells whether and why a saga's code has parted from its history."""
+
+    arguments: Mapping[int, str]  # as they are stored, where digests did not suffice
+    pythons: str | None  # other versions than this process's that the saga was on
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """What a round of deciding begins with, besides what the process knew of the saga.
 
@@ -94,7 +102,7 @@ class News:
     direct: Attempted | None = None
     events: tuple[Event, ...] | None = None
     was_recorded: bool = False
-    arguments: Mapping[int, str] | None = None  # as they are stored, where digests did not suffice
+    evidence: Evidence | None = None  # of a saga whose code seems not to fit its history
 
     @property
     def is_all(self) -> bool:
@@ -165,8 +173,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Doubted:
-    """The code asks for other arguments at these positions than the history's digests say: the
-    stored ones are to be read, and the saga decided upon anew.
+    """The code asks for something else than the history holds, or for other arguments at these
+    positions than its digests say: the evidence is to be read, and the saga decided upon anew.
     """
 
     positions: tuple[int, ...]

@@ -248,6 +248,10 @@ SELECT position, args
          WHERE t.saga_id = %(id)s AND NOT t.undo AND t.position = ANY(%(position)s::int[])) t
  WHERE size <= %(size)s
 """
+OTHER_PYTHONS = """
+SELECT string_agg(DISTINCT w.python, ' and ') FROM saga.history h JOIN saga.worker w ON w.id = h.worker_id
+ WHERE h.saga_id = %(id)s AND w.python <> %(own)s
+"""
 
 # All steps of a saga with what their undoing needs.
 LOAD_STEPS = f"""

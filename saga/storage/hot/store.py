@@ -9,6 +9,7 @@ import psycopg
 from saga.core.intent import Intent
 from saga.core.rows import StepKey, StepRow
 from saga.core.undo.plan import Choice
+from saga.storage import workers
 from saga.storage.hot import statements
 from saga.storage.hot.landing_json import batch_of
 from saga.storage.hot.rows import (
@@ -95,6 +96,12 @@ class Store:
         """What these steps were asked for with, as long as it is not too much to be held."""
         parameters = {"id": saga_id, "position": list(positions), "size": MOST_ARGUMENTS}
         return dict(self.connection.execute(statements.ARGUMENTS, parameters).fetchall())
+
+    def other_pythons(self, saga_id: UUID) -> str | None:
+        """Versions of Python, other than this one, on which workers took the saga forward."""
+        parameters = {"id": saga_id, "own": workers.PYTHON}
+        row = self.connection.execute(statements.OTHER_PYTHONS, parameters).fetchone()
+        return row[0] if row else None
 
     def load_large(self, known: Known) -> Loaded | None:
         """A saga of any size: its rows are read one by one, of one snapshot."""
