@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine
 from datetime import timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from saga.core.declare.definitions import OnUnknown, SagaDefinition, StepDefinition
 from saga.core.declare.options import (
@@ -21,19 +21,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_STEP_OPTIONS = (
-    "name",
-    "queue",
-    "retry",
-    "timeout",
-    "read_only",
-    "pivot",
-    "transactional",
-    "irreversible",
-    "on_unknown",
-    "may_vary",
-    "compensation",
-)
+
+class StepOptions(TypedDict, total=False):
+    """What `@step(...)` takes; see there."""
+
+    name: str | None
+    queue: str | None
+    retry: Retry | None
+    timeout: timedelta | None
+    read_only: bool
+    pivot: bool
+    transactional: bool
+    irreversible: bool
+    on_unknown: OnUnknown
+    may_vary: Collection[str] | bool
+    compensation: Any
+
+
+_STEP_OPTIONS = tuple(StepOptions.__annotations__)
 _SAGA_OPTIONS = ("name", "version", "queue")
 
 
@@ -67,71 +72,15 @@ class SagaDecorator(Protocol):
 
 
 @overload
-def step(
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    retry: Retry | None = None,
-    timeout: timedelta | None = None,
-    read_only: bool = False,
-    pivot: bool = False,
-    transactional: bool = False,
-    irreversible: bool = False,
-    on_unknown: OnUnknown = "retry",
-    may_vary: Collection[str] | bool = (),
-    compensation: Any = None,
-) -> StepDecorator: ...
+def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
 @overload
 def step(
-    function: Callable[P, Coroutine[Any, Any, R]],
-    /,
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    retry: Retry | None = None,
-    timeout: timedelta | None = None,
-    read_only: bool = False,
-    pivot: bool = False,
-    transactional: bool = False,
-    irreversible: bool = False,
-    on_unknown: OnUnknown = "retry",
-    may_vary: Collection[str] | bool = (),
-    compensation: Any = None,
+    function: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[StepOptions]
 ) -> StepDefinition[P, R]: ...
 @overload
-def step(
-    task: TaskLike[P, R],
-    /,
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    retry: Retry | None = None,
-    timeout: timedelta | None = None,
-    read_only: bool = False,
-    pivot: bool = False,
-    transactional: bool = False,
-    irreversible: bool = False,
-    on_unknown: OnUnknown = "retry",
-    may_vary: Collection[str] | bool = (),
-    compensation: Any = None,
-) -> StepDefinition[P, R]: ...
+def step(task: TaskLike[P, R], /, **options: Unpack[StepOptions]) -> StepDefinition[P, R]: ...
 @overload
-def step(
-    function: Callable[P, R],
-    /,
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    retry: Retry | None = None,
-    timeout: timedelta | None = None,
-    read_only: bool = False,
-    pivot: bool = False,
-    transactional: bool = False,
-    irreversible: bool = False,
-    on_unknown: OnUnknown = "retry",
-    may_vary: Collection[str] | bool = (),
-    compensation: Any = None,
-) -> StepDefinition[P, R]: ...
+def step(function: Callable[P, R], /, **options: Unpack[StepOptions]) -> StepDefinition[P, R]: ...
 def step(target: Any = None, /, **options: Any) -> Any:
     """Make a function (`def` or `async def`), or an existing Celery task, a step.
 
