@@ -76,6 +76,15 @@ def test_a_key_starts_one_saga(service: Service, key: str) -> None:
     assert [row["id"] for row in found] == [answers[0].json["id"]]
 
 
+def test_a_key_means_the_same_input_whoever_starts(service: Service, key: str) -> None:
+    """A default that was left out is no other input, over HTTP as elsewhere."""
+    begun = service.client.start("order", key=key, item="lamp")
+    body = {"name": "order", "input": {"amount": 1, "item": "lamp"}}
+    again = service.as_("operator").post("/v1/sagas", body, Idempotency_Key=key)
+    assert (again.status, again.json["id"]) == (200, str(begun.id))
+    assert service.client.start("order", key=key, item="lamp", amount=1).id == begun.id
+
+
 def test_what_cannot_be_started(service: Service) -> None:
     api = service.as_("operator")
     unknown = api.post("/v1/sagas", {"name": "ordr"})

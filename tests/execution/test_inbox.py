@@ -172,10 +172,12 @@ def test_other_arguments_for_a_key_are_refused(shop: Shop) -> None:
     shop.send(START, name="order", input={"item": "lamp"}, key="k")
     found = shop.started("k")
     found.result(timeout=60)
+    same = shop.send(START, name="order", input={"item": "lamp", "amount": 1}, key="k")
     again = shop.send(START, name="order", input={"item": "chair"}, key="k")
     shop.says("ERROR", again, "another input", str(found.id))
     late = shop.send(SIGNAL, id=str(found.id), name="seen")
     shop.says("ERROR", late, "takes no signals: it is completed")
+    assert same not in shop.worker.output
 
 
 def garbage() -> list[Any]:
