@@ -4,7 +4,9 @@ import itertools
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
+import psycopg
 import pytest
 
 from saga.core.rows import StepKey
@@ -150,6 +152,33 @@ def test_takes_up_nothing_after_it_has_signed_off(arena: Arena) -> None:
         assert [steps[n, False].state for n in (1, 2)] == ["succeeded", "ready"]
     arena.worker()
     assert arena.until_over(saga) == {saga: "completed"}
+
+
+def test_keeps_a_step_whose_saga_has_news_that_cannot_be_written(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread catches up with the saga of its step; what came meanwhile is its to decide upon."""
+    saga = arena.start(sagas.trip, 1, key="one").id
+    with arena.inline("sagas") as other:
+        other.advance(saga)
+    with arena.inline() as process, psycopg.connect(arena.database_url) as person:
+        decider = process.conductor._advancer._decider  # pyright: ignore[reportPrivateUsage]
+        catch_up = decider.catch_up
+
+        def catch_up_and_hear_more(*known: Any) -> bool:
+            monkeypatch.undo()
+            arena.client.signal(saga, "hurry")
+            person.execute("SELECT FROM saga.saga WHERE id = %s FOR UPDATE", (saga,))
+            assert process.conductor.advance(saga) is None, "another thread is at it"
+            return catch_up(*known)
+
+        monkeypatch.setattr(decider, "catch_up", catch_up_and_hear_more)
+        work = process.conductor.claim(StepKey(saga, 1, undo=False), None)
+        person.rollback()
+        assert process.conductor.release_strays() == 0
+        arena.carry_out(process, work)
+    assert arena.until_over(saga) == {saga: "completed"}
+    assert arena.records.attempts(saga) == 1
 
 
 def test_redis_hangs_longer_than_the_lease(own_arena: Arena, own_stack: EmbeddedStack) -> None:
