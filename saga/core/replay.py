@@ -50,6 +50,10 @@ class Decision:
     verdict: Verdict
     exposed: str | None
     """JSON of what `expose()` was last given."""
+    unwanted: frozenset[int]
+    """Steps and children that the code has dropped and that have not settled, whenever that was: a
+    step that ran may wait for its next attempt by now.
+    """
 
 
 class Doubt(Divergence):
@@ -150,7 +154,7 @@ class Run:
         if diff is not None:
             told = f"{self.definition!r}: {diff}", journal.arguments
             raise Doubt(*told, journal.doubt) if journal.doubt else Divergence(*told)
-        return Decision(journal.take(), self._verdict, journal.exposed)
+        return Decision(journal.take(), self._verdict, journal.exposed, journal.unwanted)
 
     def put_back(self) -> None:
         """The last decision has not been written, and nobody else has decided since: its commands

@@ -551,7 +551,7 @@ def test_events_are_applied_once_and_in_order(work: Work) -> None:
         run.close()
 
 
-def test_a_drop_is_said_once(work: Work) -> None:
+def test_what_was_dropped_is_unwanted_until_it_settles(work: Work) -> None:
     @saga
     async def body() -> int:
         task = asyncio.create_task(work(1))
@@ -567,7 +567,26 @@ def test_a_drop_is_said_once(work: Work) -> None:
         run.catch_up(world.events)
         assert names(run.decide().commands) == ["step work", "drop 2"]
         run.close()
-        assert world.replay(1).commands == ()
+        assert world.replay(1).commands == (Drop(2, undo=False),), "it may be that nobody heard"
+        world.succeed(3, 1)
+        assert world.unwanted == [set(), {2}, {2}]
+        world.check_replays()
+
+
+def test_what_was_dropped_and_settles_is_no_longer_unwanted(work: Work) -> None:
+    @saga
+    async def body() -> int:
+        task = asyncio.create_task(work(1))
+        await work(2)
+        task.cancel()
+        return await work(3) + await work(4)
+
+    with World(body) as world:
+        world.succeed(1, 1)
+        world.settle(world.rows[2, False], "cancelled", None)
+        assert world.last == ()
+        assert world.unwanted == [set(), {2}, set()]
+        world.check_replays()
 
 
 def _assert_refused(body: SagaDefinition[[], None]) -> None:

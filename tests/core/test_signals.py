@@ -107,7 +107,7 @@ def test_a_signal_beats_its_deadline() -> None:
     with World(body) as world:
         world.signal("n", 1)
         row = world.rows[1, False]
-        row.settled, row.over_since = False, None
+        row.settled = row.over_since = None
         world.settle(world.rows[1, False], "failed", None)
         world.fire()
         assert world.result == [1]
@@ -247,7 +247,7 @@ def test_a_step_that_a_person_must_decide_on_is_waited_for() -> None:
         row = world.find(1)
         world.settle(row, "blocked", None)
         assert world.is_waiting
-        row.settled, row.over_since = False, None
+        row.settled = row.over_since = None
         world.succeed(1, 5)
         assert world.result == 5
 

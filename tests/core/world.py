@@ -28,7 +28,8 @@ class Row:
     """The number of events when it was written down."""
     over_since: int | None = None
     """The number of events when it settled, was dropped or consumed."""
-    settled: bool = False
+    settled: int | None = None
+    """The number of the event with which it settled."""
     was_dropped: bool = False
 
     @property
@@ -42,7 +43,17 @@ class Row:
     @property
     def is_underway(self) -> bool:
         """Open, or dropped while somebody may be at it."""
-        return not self.settled and (self.is_open or self.ask.intent.kind in ("step", "child"))
+        return self.settled is None and (self.is_open or self.may_go_on)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it settles for itself, although it was dropped."""
+        return self.ask.intent.kind in ("step", "child")
+
+    def was_over(self, after: int) -> bool:
+        """Whether that is written down when so many events have happened."""
+        since = self.settled if self.may_go_on else self.over_since
+        return since is not None and since <= after
 
 
 class Seen(NamedTuple):
@@ -69,6 +80,7 @@ class World:
         self.rows: dict[Key, Row] = {}
         self.events: list[Event] = []
         self.seen: list[Seen] = []
+        self.unwanted: list[frozenset[int]] = []
         self.last: tuple[Command, ...] = ()
         self.run = kind(definition, SAGA_ID, self.input, START, order=order)
         self._decide()
@@ -136,9 +148,9 @@ class World:
         self, row: Row, state: Outcome, payload: str | None, at: float | None = None
     ) -> None:
         assert row.is_underway
-        row.settled = True
+        row.settled = len(self.events) + 1
         if row.is_open:
-            row.over_since = len(self.events) + 1
+            row.over_since = row.settled
         position, undo = row.key
         self._apply(Event(self._number, self._at(at), "settled", position, undo, state, payload))
 
@@ -163,7 +175,7 @@ class World:
                 row.ask.undo,
                 row.ask.intent.kind,
                 row.ask.intent.name,
-                row.over_since is not None and row.over_since <= after,
+                row.was_over(after),
                 row.ask.intent.digest,
             )
             for row in self.rows.values()
@@ -174,7 +186,9 @@ class World:
         """A replay from scratch at every prefix of the events equals the live run."""
         for after in range(len(self.events) + 1):
             decision = self.replay(after)
-            assert decision.commands == (), f"after {after} events"
+            again = {Drop(position, undo=False) for position in decision.unwanted}
+            assert set(decision.commands) == again, f"after {after} events"
+            assert decision.unwanted == self.unwanted[after]
             assert Seen(decision.verdict, decision.exposed) == self.seen[after]
 
     def replay(self, after: int, definition: SagaDefinition[..., Any] | None = None) -> Decision:
@@ -199,7 +213,7 @@ class World:
         What is asked for and dropped within one batch is never written down, so that the outcome
         of a step that went on after it was dropped is none of such a journal's.
         """
-        if any(row.settled and row.was_dropped for row in self.rows.values()):
+        if any(row.settled is not None and row.was_dropped for row in self.rows.values()):
             return
         run = Run(self.definition, SAGA_ID, self.input, START, order=self.order)
         asked: dict[Key, Ask] = {}
@@ -237,6 +251,7 @@ class World:
         for command in decision.commands:
             self._land(command)
         self.seen.append(Seen(decision.verdict, decision.exposed))
+        self.unwanted.append(decision.unwanted)
 
     def _land(self, command: Command) -> None:
         now = len(self.events)
@@ -255,7 +270,7 @@ class World:
                 assert row.is_open
                 assert self.events[event - 1].kind == "signal"
                 assert self.events[event - 1].name == row.ask.intent.name
-                row.over_since, row.settled = now, True
+                row.over_since = row.settled = now
 
 
 def _told(ask: Ask) -> str:

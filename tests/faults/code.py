@@ -6,7 +6,7 @@ from saga.core.declare.definitions import SagaDefinition, StepDefinition
 from saga.core.declare.registry import Registry, registry
 
 with registry.sandbox():
-    from tests.faults import neighbour, sagas, wayward
+    from tests.faults import neighbour, sagas, shelters, wayward
     from tests.faults.code_old import deployed
 
 
@@ -22,4 +22,4 @@ def own_registry(module: Any = sagas) -> Registry:
     return own
 
 
-__all__ = ["deployed", "neighbour", "own_registry", "sagas", "wayward"]
+__all__ = ["deployed", "neighbour", "own_registry", "sagas", "shelters", "wayward"]

@@ -49,6 +49,7 @@ class Journal:
         "open",
         "saga_id",
         "undone",
+        "unwanted",
     )
 
     def __init__(
@@ -63,6 +64,8 @@ class Journal:
         self.asked: list[Asked] = []
         self.undone: dict[int, Asked] = {}
         self.open: dict[int, asyncio.Future[Event] | Alarm] = {}
+        self.unwanted: frozenset[int] = frozenset()
+        """Steps and children that were dropped and have not settled: they may still go on."""
         self._loop = loop
         self._ring = ring
         self._history = History()
@@ -143,6 +146,8 @@ class Journal:
             return False
         if key not in self._over:
             self._commands["drop", key] = Drop(abs(key), key < 0)
+            if key > 0 and self.asked[key - 1][0] in ("step", "child"):
+                self.unwanted = self.unwanted.union((key,))
         return True
 
     def linger(self, position: int) -> asyncio.Future[Event]:
@@ -165,6 +170,8 @@ class Journal:
         if event.state not in SETTLED and not event.undo:
             return
         key = -event.position if event.undo else event.position
+        if key in self.unwanted:
+            self.unwanted = self.unwanted.difference((key,))
         waiter = self.open.pop(key, None)
         if waiter is None:
             if event.position > len(self.asked) and not event.undo:

@@ -48,6 +48,7 @@ def _set_off_children(landing: Landing, store: Store, sink: Sink) -> None:
 
 def drop(live: Live, decided: Decided, store: Store, sink: Sink) -> None:
     """Cancels steps that nobody waits for; one that is running goes on, and its outcome is kept.
+    Each later decision repeats it, until all have settled.
 
     Either is an event: a scope undoes a step that was dropped on its way once that has ended. What
     a saga that has ended left for a person stays.

@@ -33,8 +33,8 @@ def start_child(parent: UUID, position: int, intent: Intent, store: Store, sink:
 def recall_children(
     children: Sequence[UUID], store: Store, sink: Sink, *, parent_stops: bool = False
 ) -> None:
-    """Stops children whose parents do not wait for them any more. The sweeper repeats it for those
-    that are not there yet, or busy.
+    """Stops children whose parents do not wait for them any more. It is repeated for those that are
+    not there yet, or busy: by the decisions of a parent that goes on, else by the sweeper.
     """
     with suppress(psycopg.errors.LockNotAvailable):
         turned = child_rows.recall(store.connection, children, parent_stops=parent_stops)

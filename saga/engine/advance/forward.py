@@ -41,13 +41,17 @@ class Forward:
         if decision.exposed != live.exposed:
             landing.exposed = decision.exposed
         self._commands(live, decided, landing, decision)
+        unwanted = ((position, False) for position in sorted(decision.unwanted))
+        decided.dropped = [key for key in unwanted if key in live.open]
         _verdict(landing, decision)
         if live.status == "parked" and landing.status is None:
             landing.status = "running"
         if decided.dropped and landing.status is None:
             landing.due_in = REISSUE_IN  # they may stay where they are, should we die now
-        # The next landing, or the sweeper, clears the alarm of what was only recorded.
-        alarm = live.due and not news.was_recorded
+        # The next landing, or the sweeper, clears the alarm of what was only recorded; that of what
+        # goes on unwanted stays, and the sweeper looks less and less often.
+        is_still_needed = decided.dropped and live.seen.applied == live.seen.events
+        alarm = live.due and not (news.was_recorded or is_still_needed)
         told = landing.transitions or landing.consumed or landing.exposed is not None
         if not (told or alarm):
             decided.landing = None
@@ -111,17 +115,14 @@ class Forward:
                     may_grant = not command.undo
                     self._dispatcher.ask(live, decided, landing, command, may_grant=may_grant)
                 case Drop():
-                    self._drop(live, decided, landing, (command.position, command.undo))
+                    self._give_up(live, decided, landing, (command.position, command.undo))
                 case Consume():
                     self._close_wait(decided, landing, (command.position, False), "succeeded")
                     landing.consumed.append((command.position, command.event))
 
-    def _drop(self, live: Live, decided: Decided, landing: Landing, key: Key) -> None:
-        kind = live.open.get(key)
-        if kind in ("timer", "signal", "approval"):
+    def _give_up(self, live: Live, decided: Decided, landing: Landing, key: Key) -> None:
+        if live.open.get(key) in ("timer", "signal", "approval"):
             self._close_wait(decided, landing, key, "cancelled")
-        elif kind is not None:
-            decided.dropped.append(key)
 
     def _close_wait(self, decided: Decided, landing: Landing, key: Key, state: str) -> None:
         """What only the journal's own events move needs no lease: the guard protects it."""
