@@ -6,7 +6,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from saga import approval, saga, signal, step
+from saga import approval, saga, scope, signal, step
+from tests.faults import effects
 from tests.faults.sagas import SOON
 
 FACTOR = 100 if os.environ.get("V", "1") == "1" else 1000
@@ -63,3 +64,25 @@ async def by_chance(what: str) -> str:
     found = await price(CHANCE[what]())
     await signal("go")
     return found
+
+
+@step(retry=SOON, may_vary=("stamp",))
+def stamped(stamp: str) -> str:
+    return effects.do("stamped")
+
+
+@stamped.compensation(retry=SOON)
+def unstamped(receipt: str | None, stamp: str) -> None:
+    effects.undo("stamped")
+
+
+@saga
+async def stamps() -> None:
+    """A step with an argument of the day, which a scope undoes on another day."""
+    try:
+        async with scope():
+            await stamped(os.environ.get("V", "1"))
+            await signal("go")
+            raise LookupError
+    except LookupError:
+        pass

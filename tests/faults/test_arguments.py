@@ -150,3 +150,15 @@ def test_another_argument_parks(arena: Arena, args: tuple[Any, ...], before: str
     saga = _deployed_anew(arena, *args, before=before)
     assert arena.records.statuses() == {saga: "parked"}
     assert 'its history has {"item":"lamp"' in _parked(arena)
+
+
+def test_an_undo_has_the_arguments_of_its_step(arena: Arena) -> None:
+    saga = arena.start(code.stamps, key="one")
+    old = _worker(arena, V="1")
+    _until_waits(arena, "go")
+    old.kill()
+    _worker(arena, V="2")
+    saga.signal("go")
+    assert arena.until_over(saga.id) == {saga.id: "completed"}
+    steps = arena.records.steps(saga.id)
+    assert [steps[1, undo].args for undo in (False, True)] == [{"stamp": "1"}] * 2

@@ -43,9 +43,14 @@ class Columns:
         """`t.position, t.undo, t.args::text AS args`: out of a table."""
         return self._payloads(alias, lambda name: f"{payloads.read(f'{alias}.{name}')} AS {name}")
 
-    def written(self, alias: LiteralString) -> LiteralString:
-        """`a.position, a.undo, a.args::json`: into a table."""
-        return self._payloads(alias, lambda name: payloads.written(f"{alias}.{name}"))
+    def written(self, alias: LiteralString, **others: LiteralString) -> LiteralString:
+        """`a.position, a.undo, a.args::json`: into a table. `others`: expressions that are written
+        into these columns instead.
+        """
+        return self._payloads(
+            alias,
+            lambda name: others[name] if name in others else payloads.written(f"{alias}.{name}"),
+        )
 
     @property
     def typed(self) -> LiteralString:

@@ -28,6 +28,10 @@ MOVED = Columns(Move)
 SETTLED_STEP = Columns(Settled, "attempt", "before", "reason")
 STEP = Columns(StepRow)
 
+# An undo takes back what was asked for then, whatever the code would ask for now.
+_ARGS = f"""CASE WHEN a.undo
+              THEN (SELECT f.args FROM saga.step f WHERE f.saga_id = a.id AND f.position = a.position AND NOT f.undo)
+              ELSE {payloads.written("a.args")} END"""
 _OUTCOME = f"CASE t.state WHEN {sql(StepState.SUCCEEDED)} THEN t.result ELSE t.error END"
 
 # The batch comes as one JSON text, which costs the client half of what forty arrays do.
@@ -77,7 +81,7 @@ WITH landing AS (
 ), asked AS (
   INSERT INTO saga.step (saga_id, position, undo, {INTENT.listed}, state, attempt, worker_id, after, due_at,
                          deadline, started_at)
-  SELECT a.id, a.position, a.undo, {INTENT.written("a")}, a.state,
+  SELECT a.id, a.position, a.undo, {INTENT.written("a", args=_ARGS)}, a.state,
          (a.state = {sql(StepState.RUNNING)})::int, CASE WHEN a.state = {sql(StepState.RUNNING)} THEN %(worker)s::bigint END, a.after,
          coalesce(to_timestamp(a.due), now() + make_interval(secs => a.due_in)), to_timestamp(a.due),
          CASE WHEN a.state = {sql(StepState.RUNNING)} THEN now() END
