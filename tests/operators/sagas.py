@@ -415,3 +415,14 @@ async def survey() -> str:
 @saga
 async def looking_family() -> int:
     return await looking_leg()
+
+
+@saga
+async def scoped_survey() -> None:
+    """A scope with a child that only looks, which it undoes; then a step that fails."""
+    try:
+        async with scope():
+            await looking_family()
+            raise LookupError
+    except LookupError:
+        await tell(1)

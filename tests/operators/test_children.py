@@ -48,6 +48,22 @@ def test_by_hand_too(stage: Stage) -> None:
     assert stage.actors(child) == [(f"saga {saga}", "compensating", "its parent is undone")]
 
 
+def test_a_scope_leaves_a_child_that_did_nothing_as_it_is(stage: Stage) -> None:
+    stage.troubles.make("tell", "give_up")
+    saga = stage.start(sagas.scoped_survey)
+    child = stage.child(saga, 1)
+    assert (stage.status(saga), stage.status(child)) == ("failed", "completed")
+    assert stage.states(saga) == [
+        "looking_family succeeded",
+        "looking_family succeeded",
+        "tell failed",
+    ]
+    stage.troubles.end("tell")
+    stage.ann.retry(saga)
+    stage.run()
+    assert (stage.status(saga), stage.status(child)) == ("completed", "completed")
+
+
 def test_children_of_children(stage: Stage) -> None:
     saga = stage.start(sagas.nested)
     stage.ann.compensate(saga, reason="a mistake")

@@ -137,4 +137,6 @@ def _verdict(rows: list[StepRow], undos: dict[int, StepRow], cause: str) -> Saga
         return SagaStatus.PARTLY_COMPENSATED
     if cause == "cancel":
         return SagaStatus.CANCELLED
-    return SagaStatus.FAILED if cause == "failure" and not undos else SagaStatus.COMPENSATED
+    # A scope asks for the undo of a child before anybody knows whether there is anything to undo.
+    has_undone = any(not row.undo and row.position in undos and row.intent.has_undo for row in rows)
+    return SagaStatus.FAILED if cause == "failure" and not has_undone else SagaStatus.COMPENSATED

@@ -41,7 +41,7 @@ def _set_off_children(landing: Landing, store: Store, sink: Sink) -> None:
     for asked in children:
         if not asked.undo:
             start_child(landing.saga_id, asked.position, asked.intent, store, sink)
-    undone = _children(landing.saga_id, [asked.position for asked in children if asked.undo])
+    undone = [(landing.saga_id, asked.position) for asked in children if asked.undo]
     if undone:
         compensate_children(undone, store, sink)
 

@@ -5,7 +5,7 @@ A child's id follows from its parent's, so that starting it twice starts it once
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -41,17 +41,24 @@ def recall_children(
         _wake(turned, sink)
 
 
-def compensate_children(children: Sequence[UUID], store: Store, sink: Sink) -> None:
-    """Lets children undo themselves, as their parents are undone; the end of those that need not
-    is reported at once.
+def compensate_children(wanted: Sequence[tuple[UUID, int]], store: Store, sink: Sink) -> None:
+    """Lets children, given as parent and position, undo themselves, as their parents are undone;
+    the end of those that need not is reported at once. A child of which there is nothing to undo
+    stays as it is.
     """
+    idle = store.idle_children([parent for parent, _ in wanted])
+    busy = [child_id(*key) for key in wanted if key not in idle]
     with suppress(psycopg.errors.LockNotAvailable):
-        _wake(child_rows.compensate(store.connection, children), sink)
-    report_to_parents(children, store, sink)
+        _wake(child_rows.compensate(store.connection, busy), sink)
+    report_to_parents([child_id(*key) for key in wanted], store, sink, idle)
 
 
-def report_to_parents(ended: Sequence[UUID], store: Store, sink: Sink) -> None:
-    """Settles what waits for these sagas at their parents, and wakes the parents."""
+def report_to_parents(
+    ended: Sequence[UUID], store: Store, sink: Sink, idle: Collection[tuple[UUID, int]] = ()
+) -> None:
+    """Settles what waits for these sagas at their parents, and wakes the parents. `idle`: of these,
+    as parent and position, there is nothing to undo.
+    """
     moves: list[Move] = []
     queues: dict[UUID, str] = {}
     for parent, position, queue, status, cause, result, error in store.ends_of_children(ended):
@@ -59,6 +66,8 @@ def report_to_parents(ended: Sequence[UUID], store: Store, sink: Sink) -> None:
         forward, undo = StepKey(parent, position, False), StepKey(parent, position, True)
         if status == "completed":
             moves.append(Move(forward, "waiting", "succeeded", result=result, is_event=True))
+            if (parent, position) in idle:
+                moves.append(_undone(undo, StepState.WAITING))
             continue
         partly = status == "partly_compensated"
         text = _error(status, error, in_doubt=partly)

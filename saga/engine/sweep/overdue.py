@@ -94,7 +94,7 @@ class Overdue:
                 start_child(parent, position, intent, store, self._publisher)
             recall_children(ids, store, self._publisher, parent_stops=True)
             report_to_parents(ids, store, self._publisher)
-        undone = [child_id(row.saga_id, row.position) for row in rows if row.undo]
+        undone = [(row.saga_id, row.position) for row in rows if row.undo]
         if undone:
             compensate_children(undone, store, self._publisher)
 

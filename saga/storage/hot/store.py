@@ -131,8 +131,13 @@ class Store:
     def _without_idle(self, saga_id: UUID, rows: list[StepRow]) -> list[StepRow]:
         if not any(row.intent.kind == "child" for row in rows):
             return rows
-        idle = set(self.connection.execute(statements.IDLE_CHILDREN, {"id": [saga_id]}).fetchall())
+        idle = self.idle_children([saga_id])
         return [_idle(row) if row[:2] in idle else row for row in rows]
+
+    def idle_children(self, parents: Sequence[UUID]) -> set[tuple[UUID, int]]:
+        """Children that completed and began nothing that has an undo, as parent and position."""
+        rows = self.connection.execute(statements.IDLE_CHILDREN, {"id": list(parents)})
+        return set(rows.fetchall())
 
     def load_some_steps(self, keys: Sequence[StepKey]) -> list[StepRow]:
         """Some steps, of whatever sagas."""
