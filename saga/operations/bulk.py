@@ -2,62 +2,161 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from time import monotonic
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from saga.core.saga_filter import SagaFilter
+from saga.core.states import SagaStatus
 from saga.errors import SagaError
-from saga.storage.queries import Cursor, SagaFilter, list_sagas
+from saga.storage.queries import (
+    ApprovalFilter,
+    Cursor,
+    Page,
+    approvals,
+    blocked,
+    list_sagas,
+)
+
+T = TypeVar("T")
 
 _PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What is acted on: a saga, or its step, undo or approval `what` at a position. `details`: what
+    an approval is about, or the error of what is blocked.
+    """
+
+    id: UUID
+    name: str | None = None
+    status: SagaStatus | None = None
+    key: str | None = None
+    position: int | None = None
+    undo: bool = False
+    what: str | None = None
+    details: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """A saga that the action was refused for, or that did not end as it should."""
+    """What the action was refused for, or what did not end as it should."""
 
     id: UUID
     type: str
     message: str
+    position: int | None = None
 
 
 @dataclass(slots=True)
 class BulkResult:
-    """What came of it. `stopped`: there were more sagas, which were left alone."""
+    """What came of it. `stopped`: there were more, which were left alone."""
 
-    done: list[UUID] = field(default_factory=list[UUID])
+    done: list[Target] = field(default_factory=list[Target])
     refused: list[Refusal] = field(default_factory=list[Refusal])
     stopped: bool = False
 
 
 def on_each(
-    saga_ids: Iterable[UUID], act: Callable[[UUID], None], *, keep_going: bool = False
+    targets: Iterable[Target],
+    act: Callable[[Target], object],
+    *,
+    keep_going: bool = False,
+    within: timedelta | None = None,
 ) -> BulkResult:
-    """Acts on each saga; the first one that is refused is the last, unless told to keep going."""
+    """Acts on each; the first one that is refused is the last, unless told to keep going. None is
+    begun after `within`.
+    """
     result = BulkResult()
-    waiting = iter(saga_ids)
-    for saga_id in waiting:
+    waiting = iter(targets)
+    until = None if within is None else monotonic() + within.total_seconds()
+    for target in waiting:
+        if until is not None and monotonic() > until:
+            result.stopped = True
+            break
         try:
-            act(saga_id)
+            act(target)
         except (SagaError, TimeoutError) as error:
-            result.refused.append(Refusal(saga_id, type(error).__name__, str(error)))
+            result.refused.append(
+                Refusal(target.id, type(error).__name__, str(error), target.position)
+            )
             if not keep_going:
                 result.stopped = next(waiting, None) is not None
                 break
         else:
-            result.done.append(saga_id)
+            result.done.append(target)
     return result
 
 
-def matching(connection: Connection, wanted: SagaFilter, most: int | None) -> Iterator[UUID]:
-    """The ids of the sagas that a filter names, newest first, so many at most."""
+def sagas_of(connection: Connection, wanted: SagaFilter, most: int | None) -> Iterator[Target]:
+    """The sagas that a filter names, newest first, so many at most."""
+
+    def page(size: int, after: Cursor | None) -> Page[Any]:
+        return list_sagas(connection, wanted, limit=size, after=after)
+
+    for row in _all(page, most):
+        yield Target(row.id, row.name, row.status, row.key)
+
+
+def blocked_of(
+    connection: Connection, wanted: SagaFilter, undo: bool | None, most: int | None
+) -> Iterator[Target]:
+    """What is blocked in these sagas, longest first: steps, undos or (None) both."""
+
+    def page(size: int, after: Cursor | None) -> Page[Any]:
+        return blocked(connection, None, wanted, limit=size, after=after)
+
+    left = most
+    for row in _all(page, None):
+        if left == 0:
+            return
+        if undo in (None, row.undo):
+            left = None if left is None else left - 1
+            yield Target(
+                row.saga_id,
+                row.saga_name,
+                row.saga_status,
+                None,
+                row.position,
+                row.undo,
+                row.step,
+                row.error,
+            )
+
+
+def approvals_of(
+    connection: Connection, wanted: SagaFilter, name: str | None, most: int | None
+) -> Iterator[Target]:
+    """What these sagas ask for (by that name), longest waiting first."""
+
+    def page(size: int, after: Cursor | None) -> Page[Any]:
+        asked = ApprovalFilter(name, sagas=wanted)
+        return approvals(connection, asked, limit=size, after=after)
+
+    for row in _all(page, most):
+        yield Target(
+            row.saga_id,
+            row.saga_name,
+            row.saga_status,
+            None,
+            row.position,
+            False,
+            row.name,
+            row.details,
+        )
+
+
+def _all(page: Callable[[int, Cursor | None], Page[T]], most: int | None) -> Iterator[T]:
     after: Cursor | None = None
     left = most
     while left is None or left > 0:
-        size = _PAGE if left is None else min(_PAGE, left)
-        page = list_sagas(connection, wanted, limit=size, after=after)
-        yield from (row.id for row in page.rows)
-        if page.next is None:
+        found = page(_PAGE if left is None else min(_PAGE, left), after)
+        yield from found.rows
+        if found.next is None:
             return
-        after = page.next
-        left = None if left is None else left - len(page.rows)
+        after = found.next
+        left = None if left is None else left - len(found.rows)

@@ -50,9 +50,9 @@ def waits_for(step: StepDetail, now: datetime) -> str:
         case StepState.READY:
             return f"waits {between(step.asked_at, now)} for a worker on queue {step.queue}"
         case StepState.RETRYING:
-            return f"next attempt {_when(step.due_at, now)}"
+            return f"next attempt {when(step.due_at, now)}"
         case StepState.UNKNOWN:
-            return "its outcome is unknown; it is looked into " + _when(step.due_at, now)
+            return "its outcome is unknown; it is looked into " + when(step.due_at, now)
         case StepState.BLOCKED:
             return "a person must decide: see `saga blocked`"
         case StepState.WAITING:
@@ -72,7 +72,8 @@ def _waiting(step: StepDetail) -> str:
     return f"waits for {what}" + (f" until {clock(until)}" if until else "")
 
 
-def _when(due: datetime | None, now: datetime) -> str:
+def when(due: datetime | None, now: datetime) -> str:
+    """`in 3 min`, or `now` for what is due."""
     seconds = (due - now).total_seconds() if due else 0
     return f"in {duration(seconds)}" if seconds > 0 else "now"
 

@@ -46,12 +46,42 @@ def test_list(ask: Ask, rows: Rows) -> None:
     shown = ask("list").stdout
     assert "order v1" in shown
     assert "big (waiting)" in shown
-    assert shown.splitlines()[0].split() == ["ID", "SAGA", "STATUS", "STARTED", "TOOK", "NOW", "AT"]
+    titles = "ID SAGA KEY STATUS STARTED TOOK NOW AT ERROR"
+    assert shown.splitlines()[0].split() == titles.split()
     (only,) = ask("list", "-a", "tenant=7", "--json").json["sagas"]
     assert (only["id"], only["key"], only["doing"]) == (str(saga_id), "k", [["big", "waiting"]])
     (ended,) = ask("list", "--status", "completed", "--since", "1h", "--json").json["sagas"]
     assert ended["name"] == "refund"
     assert ended["created_at"].endswith("Z")
+
+
+def test_list_shows_errors_and_keys(ask: Ask, rows: Rows) -> None:
+    error = {"type": "Declined", "message": "the card\nwas stolen", "name": "pay"}
+    rows.saga("order", SagaStatus.FAILED, error=error, key="o-1")
+    row = ask("list", "--step", "pay", "--error", "card").stdout.splitlines()[1]
+    assert " o-1 " in row
+    assert row.endswith("Declined: the card")
+    assert ask("list", "--older-than", "1h").stdout == "No sagas.\n"
+    assert ask("show", "o-1", "--json").json["saga"]["key"] == "o-1"
+
+
+def test_stats(ask: Ask, rows: Rows) -> None:
+    rows.saga("order", SagaStatus.FAILED, error={"type": "Declined", "message": "no"})
+    rows.saga("order")
+    shown = ask("stats").stdout.splitlines()
+    assert [line.split() for line in shown] == [
+        ["SAGAS", "STATUS"],
+        ["1", "failed"],
+        ["1", "running"],
+    ]
+    assert ask("stats", "--by", "name,error", "--json").json == {
+        "by": ["name", "error"],
+        "counts": [
+            {"name": "order", "error": "Declined: no", "count": 1},
+            {"name": "order", "error": None, "count": 1},
+        ],
+    }
+    assert ask("stats", "--name", "parcel").stdout == "No sagas.\n"
 
 
 def test_list_in_pages(ask: Ask, rows: Rows) -> None:
@@ -208,6 +238,8 @@ def test_names_of_others_are_spelled_out(ask: Ask, rows: Rows) -> None:
     rows.step(saga_id, 3, StepState.WAITING, kind="approval", name=NASTY, args={NASTY: NASTY})
     for arguments in [
         ["list"],
+        ["stats", "--by", "name,error,step,queue"],
+        ["why", str(saga_id)],
         ["show", str(saga_id), "--payloads"],
         ["history", str(saga_id)],
         ["effects"],

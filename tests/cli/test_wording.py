@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from saga.operations.units import counted, duration, listed, parse_since
+from saga.core.moments import parse_since
+from saga.operations.units import counted, duration, listed
 
 
 @pytest.mark.parametrize(

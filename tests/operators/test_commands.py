@@ -154,7 +154,7 @@ def test_a_canary_first_and_then_all(stage: Stage) -> None:
     stage.run()
     assert {stage.status(one) for one in found} == {"completed"}
     nobody = saga(stage, "retry", "--name", "crowd", "--all")
-    assert (nobody.code, nobody.stdout) == (0, "no saga fits the filter\n")
+    assert (nobody.code, nobody.stdout) == (0, "nothing fits the filter\n")
 
 
 def test_it_stops_at_the_first_that_is_refused(stage: Stage) -> None:

@@ -73,6 +73,19 @@ def test_few_among_many(many: Connection) -> None:
     assert [len(first.rows), len(second.rows), second.next] == [1, 1, None]
 
 
+def test_a_key_without_its_name_is_found_by_an_index(many: Connection) -> None:
+    """One look for each name: saga_name_key_key begins with the name."""
+    wanted = SagaFilter(key="k-7")
+    rows = Rows(many)
+    made = {rows.saga(name, key="k-7") for name in ("audit", "order", "parcel")}
+    assert {row.id for row in list_sagas(many, wanted).rows} == made
+    many.execute(text("UPDATE saga.saga SET key = id::text WHERE key IS NULL AND version = 1"))
+    many.execute(text("ANALYZE saga.saga"))
+    shown = plan(many, sagas_of(wanted, None))
+    assert "saga_name_key_key" in shown, shown
+    assert "Seq Scan" not in shown, shown
+
+
 def test_a_status_is_rare_or_common_for_both(many: Connection) -> None:
     rows = Rows(many)
     made = {status: rows.saga("each", status) for status in SagaStatus}

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from saga.core.code_names import step_code
 from saga.core.rows import StepKey
 from saga.engine.advance.advancer import Advancer, Busy
 from saga.engine.advance.code_watch import CodeWatch, Running
@@ -18,7 +19,7 @@ from saga.engine.advance.handover import Handover
 from saga.engine.advance.leases import Leases
 from saga.engine.advance.shared_store import SharedStore
 from saga.engine.advance.stages import Attempted
-from saga.engine.attempt.catalog import Catalog, step_code
+from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.work import Ended, Outcome, Work
 from saga.failpoint import failpoint
 from saga.storage.connect import is_fault_of_one

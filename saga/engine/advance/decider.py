@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from saga.core.code_names import saga_code
 from saga.core.replay import Doubt
 from saga.core.states import ENDED
 from saga.engine.advance.backward import Backward
@@ -13,7 +14,7 @@ from saga.engine.advance.forward import Forward
 from saga.engine.advance.handover import Handover
 from saga.engine.advance.live import Live
 from saga.engine.advance.stages import RECORD_FIRST, Decided, Doubted, Held, News, RecordFirst
-from saga.engine.attempt.catalog import Catalog, saga_code
+from saga.engine.attempt.catalog import Catalog
 from saga.errors import Divergence, UnknownSaga
 from saga.storage.hot.rows import Landing, Loaded
 from saga.storage.workers import PYTHON

@@ -1,5 +1,6 @@
 """What this process can run, looked up by the names that stand in the database."""
 
+from saga.core.code_names import saga_code, step_code
 from saga.core.declare.definitions import Compensation, SagaDefinition, StepDefinition
 from saga.core.declare.registry import Registry
 from saga.errors import DefinitionError, UnknownStep
@@ -62,12 +63,3 @@ class Catalog:
         """Seconds after which the sweeper takes an attempt for lost; None without a timeout."""
         timeout = self.undo(name).timeout if undo else self.step(name).timeout
         return None if timeout is None else timeout.total_seconds() + _GRACE
-
-
-def saga_code(name: str, version: int) -> str:
-    return f"saga {name} version {version}"
-
-
-def step_code(name: str) -> str:
-    """Of a compensation, too."""
-    return f"step {name}"

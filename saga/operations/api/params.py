@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from saga.client.requests import check_words
 from saga.core import codec
 from saga.core.codec import check_text, parse
+from saga.core.moments import parse_since
 from saga.errors import InvalidInput
-from saga.operations.units import parse_since
 from saga.storage.queries import Cursor
 
 LARGEST = 2**31 - 1  # Postgres' integer

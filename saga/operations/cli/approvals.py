@@ -1,13 +1,19 @@
 """`saga approvals`, `saga approve` and `saga reject`."""
 
+from typing import Any
+
 import click
 from rich.console import Console
 
+from saga.core.saga_filter import SagaFilter
+from saga.operations.bulk import Target, approvals_of
 from saga.operations.cli.clients import client, reading
+from saga.operations.cli.filters import filtering
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
-from saga.operations.cli.params import actor, by, cursor, limit, saga_id
+from saga.operations.cli.params import actor, by, cursor, limit
 from saga.operations.cli.safe import compact
+from saga.operations.cli.selection import Selection, selecting
 from saga.operations.cli.settings import settings
 from saga.operations.units import clock
 from saga.storage.queries import (
@@ -21,24 +27,22 @@ from saga.storage.queries import (
 
 _DETAILS = 120
 
-_position = click.argument(
-    "position", metavar="[POSITION]", type=click.IntRange(1, 2**31 - 1), required=False
-)
 _name = click.option("--name", help="Only an approval of this name.")
 _reason = click.option("--reason", help="Why, for the records.")
+_LARGEST = 2**31 - 1  # Postgres' integer
 
 
 @click.command("approvals", cls=SagaCommand)
 @click.argument("saga_id", metavar="[ID]", required=False)
 @_name
-@click.option("--saga", "saga_name", metavar="NAME", help="Only those of this saga.")
+@filtering("--saga")
 @limit
 @cursor
 def list_(
     *,
     saga_id: str | None,
     name: str | None,
-    saga_name: str | None,
+    wanted: SagaFilter,
     limit: int,
     cursor: str | None,
 ) -> None:
@@ -46,8 +50,8 @@ def list_(
     after = Cursor.parse(cursor) if cursor else None
     with reading() as connection:
         found = find_saga(connection, saga_id) if saga_id else None
-        wanted = ApprovalFilter(name, found, saga_name)
-        page = approvals(connection, wanted, limit=limit, after=after)
+        asked = ApprovalFilter(name, found, sagas=wanted)
+        page = approvals(connection, asked, limit=limit, after=after)
     value = {"approvals": page.rows, "next": str(page.next) if page.next else None}
     settings().output.emit(value, lambda screen: _render(screen, page))
 
@@ -78,56 +82,72 @@ def _render(screen: Console, page: Page[Approval]) -> None:
 
 
 @click.command("approve", cls=SagaCommand)
-@saga_id
-@_position
+@selecting("--saga", "[ID] [POSITION]")
 @_name
 @by
 @_reason
-def approve(
-    *, saga_id: str, position: int | None, name: str | None, by: str | None, reason: str | None
-) -> None:
-    """Approve what a saga asks for at POSITION: see `saga approvals`.
+def approve(*, name: str | None, by: str | None, reason: str | None, **selected: Any) -> int:
+    """Approve what a saga asks for at POSITION, or what all sagas of a filter ask for: see
+    `saga approvals`.
 
     POSITION may be left out while the saga has asked only once (for an approval of that name). The
     same decision may be sent again.
     """
-    _answer(saga_id, position, name, by, reason, approved=True)
+    return _answer(Selection(**selected), name, by, reason, approved=True)
 
 
 @click.command("reject", cls=SagaCommand)
-@saga_id
-@_position
+@selecting("--saga", "[ID] [POSITION]")
 @_name
 @by
 @_reason
-def reject(
-    *, saga_id: str, position: int | None, name: str | None, by: str | None, reason: str | None
-) -> None:
+def reject(*, name: str | None, by: str | None, reason: str | None, **selected: Any) -> int:
     """Reject what a saga asks for at POSITION: see `saga approve`."""
-    _answer(saga_id, position, name, by, reason, approved=False)
+    return _answer(Selection(**selected), name, by, reason, approved=False)
 
 
 def _answer(
-    saga_id: str,
-    position: int | None,
-    name: str | None,
-    by: str | None,
-    reason: str | None,
-    *,
-    approved: bool,
-) -> None:
+    selection: Selection, name: str | None, by: str | None, reason: str | None, *, approved: bool
+) -> int:
     who = actor(by)
-    with reading() as connection:
-        found = find_saga(connection, saga_id)
+    one = _parsed(selection)
+    if one is None:
+        found = selection.places(
+            lambda connection, most: approvals_of(connection, selection.wanted, name, most)
+        )
+    else:
+        with reading() as connection:
+            found = [Target(find_saga(connection, one[0]), position=one[1])]
+    done = f"{'approved' if approved else 'rejected'} by {who}"
     with client() as talking:
         answer = talking.approve if approved else talking.reject
-        position = answer(found, name, position=position, by=who, reason=reason)
+
+        def act(place: Target) -> int:
+            return answer(place.id, name, position=place.position, by=who, reason=reason)
+
+        if one is None or selection.dry_run:
+            return selection.act(found, act, done)
+        position = act(found[0])
     value = {
-        "id": found,
+        "id": found[0].id,
         "position": position,
         "name": name,
         "approved": approved,
         "by": who,
         "reason": reason,
     }
-    settings().output.say(value, f"{'approved' if approved else 'rejected'} by {who}")
+    settings().output.say(value, done)
+    return 0
+
+
+def _parsed(selection: Selection) -> tuple[str, int | None] | None:
+    """Saga and position; None: a filter says which. Raises UsageError."""
+    words = selection.words
+    selection.check(words)
+    if not words:
+        return None
+    if len(words) == 1:
+        return words[0], None
+    if len(words) > 2 or not words[1].isdecimal() or not 1 <= int(words[1]) <= _LARGEST:
+        raise click.UsageError("want ID POSITION; POSITION is a number from `saga approvals`")
+    return words[0], int(words[1])

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 
+from saga.core.saga_filter import SagaFilter
 from saga.operations.cli.clients import reading
+from saga.operations.cli.filters import filtering
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import cursor, limit
@@ -26,17 +28,21 @@ from saga.storage.queries import (
 
 @click.command("blocked", cls=SagaCommand)
 @click.argument("saga_id", metavar="[ID]", required=False)
+@filtering()
 @limit
 @cursor
-def command(saga_id: str | None, limit: int, cursor: str | None) -> None:
+def command(*, saga_id: str | None, wanted: SagaFilter, limit: int, cursor: str | None) -> None:
     """List the work items: steps and undos that a person must decide on; and those that no worker
     that was asked can run, as after a compensation was renamed.
+
+    --step and --error are of what is blocked itself.
     """
     after = Cursor.parse(cursor) if cursor else None
     with reading() as connection:
         found = find_saga(connection, saga_id) if saga_id else None
-        page = blocked(connection, found, limit=limit, after=after)
-        unknown = () if after else stranded(connection, found, limit=limit)
+        page = blocked(connection, found, wanted, limit=limit, after=after)
+        all_of_them = not after and wanted.is_empty
+        unknown = stranded(connection, found, limit=limit) if all_of_them else ()
     value = {
         "blocked": page.rows,
         "next": str(page.next) if page.next else None,

@@ -1,24 +1,32 @@
 """`saga cancel`."""
 
+from typing import Any
+
 import click
 
-from saga.operations.cli.clients import client, reading
+from saga.core.states import FORWARD
+from saga.operations.bulk import Target
+from saga.operations.cli.clients import client
 from saga.operations.cli.group import SagaCommand
-from saga.operations.cli.params import actor, by, saga_id
-from saga.operations.cli.settings import settings
-from saga.storage.queries import find_saga
+from saga.operations.cli.params import actor, by
+from saga.operations.cli.selection import Selection, selecting
 
 
 @click.command("cancel", cls=SagaCommand)
-@saga_id
+@selecting()
 @by
 @click.option("--reason", help="Why, for the records.")
-def command(saga_id: str, by: str | None, reason: str | None) -> None:
-    """Stop a saga and undo what it did."""
-    who = actor(by)
-    with reading() as connection:
-        found = find_saga(connection, saga_id)
+def command(*, by: str | None, reason: str | None, **selected: Any) -> int:
+    """Stop sagas and undo what they did.
+
+    A filter that names no status is of those that run or are parked.
+    """
+    selection = Selection(**selected)
+    found = selection.sagas(*FORWARD)
     with client() as talking:
-        talking.cancel(found, by=who, reason=reason)
-    value = {"id": found, "by": who, "reason": reason}
-    settings().output.say(value, "stopped; what it did is being undone: see `saga show`")
+        operator = talking.operator(actor(by))
+
+        def act(one: Target) -> None:
+            operator.cancel(one.id, reason=reason)
+
+        return selection.act(found, act, "stopped; what it did is being undone: see `saga show`")

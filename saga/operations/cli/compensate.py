@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from saga.core.undo.preview import Preview
+from saga.operations.bulk import Target
 from saga.operations.cli.clients import client
 from saga.operations.cli.ends import Ends, awaited
 from saga.operations.cli.group import SagaCommand
@@ -20,8 +21,7 @@ from saga.operations.cli.settings import settings
 
 
 @click.command("compensate", cls=SagaCommand)
-@selecting
-@click.option("--dry-run", is_flag=True, help="Only show what would be undone, and what not.")
+@selecting()
 @click.option(
     "--only", type=click.IntRange(1), multiple=True, metavar="POSITION", help="Repeatable."
 )
@@ -31,7 +31,6 @@ from saga.operations.cli.settings import settings
 @awaited
 def command(
     *,
-    dry_run: bool,
     only: tuple[int, ...],
     since_position: int | None,
     reason: str | None,
@@ -42,16 +41,17 @@ def command(
     """Undo what sagas did, also those that have completed.
 
     All of it, the steps at the positions of --only, or those from --from on; a saga on its way is
-    stopped first. The undos run on workers, in reverse order of start.
+    stopped first. The undos run on workers, in reverse order of start. A dry run shows them. A
+    filter that names no status is of those that completed.
     """
-    why = "" if dry_run else needed("--reason", reason, REASON)
     selection = Selection(**selected)
-    found = selection.find("completed")
+    why = "" if selection.dry_run else needed("--reason", reason, REASON)
+    found = selection.sagas("completed")
     with client() as talking:
         operator = talking.operator(actor(by))
-        if dry_run:
+        if selection.dry_run:
             previews = {
-                one: operator.preview(one, only=only, since=since_position) for one in found
+                one.id: operator.preview(one.id, only=only, since=since_position) for one in found
             }
             value = {"previews": [_shown(one, preview) for one, preview in previews.items()]}
             settings().output.emit(value, lambda screen: _render(screen, previews))
@@ -59,12 +59,12 @@ def command(
 
         ends = Ends(talking, wait_for)
 
-        def act(saga_id: UUID) -> None:
+        def act(one: Target) -> None:
             hoped_for = {"compensated"}
             if ends.are_awaited:  # what stands because nobody wants it undone is no failure
-                hoped_for.add(operator.preview(saga_id, only=only, since=since_position).verdict)
-            operator.compensate(saga_id, only=only, since=since_position, reason=why)
-            ends.wait(saga_id, hoped_for)
+                hoped_for.add(operator.preview(one.id, only=only, since=since_position).verdict)
+            operator.compensate(one.id, only=only, since=since_position, reason=why)
+            ends.wait(one.id, hoped_for)
 
         return selection.act(found, act, "what it did is being undone: see `saga show`", ends)
 
@@ -100,7 +100,7 @@ def _parsed(text: str | None) -> Any:
 
 def _render(screen: Console, previews: dict[UUID, Preview]) -> None:
     if not previews:
-        screen.print("no saga fits the filter")
+        screen.print("nothing fits the filter")
     for saga_id, preview in previews.items():
         _render_one(screen, saga_id, preview)
 

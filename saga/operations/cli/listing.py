@@ -1,59 +1,40 @@
 """`saga list`."""
 
 import difflib
-from datetime import datetime, timedelta
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Connection
 
+from saga.core.saga_filter import SagaFilter
 from saga.errors import UnknownSaga
 from saga.operations.cli.clients import reading
+from saga.operations.cli.filters import filtering
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
-from saga.operations.cli.params import ATTRIBUTE, SINCE, STATUS, cursor, limit
+from saga.operations.cli.params import cursor, limit
 from saga.operations.cli.safe import safe
 from saga.operations.cli.settings import settings
 from saga.operations.cli.styles import status_text
 from saga.operations.units import between, clock
-from saga.storage.queries import Cursor, Page, SagaFilter, SagaRow, known_sagas, list_sagas
+from saga.operations.why import error_text
+from saga.storage.queries import Cursor, Page, SagaRow, known_sagas, list_sagas
+
+_KEY, _ERROR = 40, 100  # characters
 
 
 @click.command("list", cls=SagaCommand)
-@click.option("--name", help="Only this saga.")
-@click.option("--status", "statuses", type=STATUS, multiple=True, help="Repeatable.")
-@click.option("--since", type=SINCE, metavar="WHEN", help="Started since: 30m, 2h, 1d, or a time.")
-@click.option("--version", type=click.IntRange(min=1))
-@click.option(
-    "--attribute",
-    "-a",
-    "pairs",
-    type=ATTRIBUTE,
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Only sagas started with this attribute; repeatable.",
-)
+@filtering()
 @limit
 @cursor
-def command(
-    *,
-    name: str | None,
-    statuses: tuple[str, ...],
-    since: datetime | timedelta | None,
-    version: int | None,
-    pairs: tuple[tuple[str, Any], ...],
-    limit: int,
-    cursor: str | None,
-) -> None:
+def command(*, wanted: SagaFilter, limit: int, cursor: str | None) -> None:
     """List sagas, newest first."""
-    wanted = SagaFilter(name, statuses, since, version, dict(pairs))
     after = Cursor.parse(cursor) if cursor else None
     with reading() as connection:
         page = list_sagas(connection, wanted, limit=limit, after=after)
-        if name and not page.rows:
-            _check_name(connection, name)
+        if wanted.name and not page.rows:
+            _check_name(connection, wanted.name)
     value = {"sagas": page.rows, "next": str(page.next) if page.next else None}
     settings().output.emit(value, lambda screen: _render(screen, page))
 
@@ -71,15 +52,17 @@ def _render(screen: Console, page: Page[SagaRow]) -> None:
         return
     show_table(
         screen,
-        ["ID", "SAGA", "STATUS", "STARTED", "TOOK", "NOW AT"],
+        ["ID", "SAGA", "KEY", "STATUS", "STARTED", "TOOK", "NOW AT", "ERROR"],
         [
             [
                 str(row.id),
                 f"{row.name} v{row.version}",
+                safe(row.key or "", _KEY),
                 status_text(row.status),
                 clock(row.created_at),
                 between(row.created_at, row.ended_at) if row.ended_at else "",
                 Text(_doing(row)),
+                safe(error_text(row.error).partition("\n")[0], _ERROR),
             ]
             for row in page.rows
         ],

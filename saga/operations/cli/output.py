@@ -11,7 +11,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.text import Text
 
-from saga.operations.cli.safe import safe
+from saga.operations.cli.safe import safe, safe_lines
 
 _WIDE = 10_000  # columns where there is no terminal: nothing is cut or wrapped
 _LEAST = 20  # columns that the last one keeps in a terminal
@@ -32,8 +32,8 @@ class Output:
             render(console())
 
     def say(self, value: Mapping[str, Any], text: str) -> None:
-        """A short confirmation."""
-        self.emit(value, lambda screen: screen.print(Text(safe(text))))
+        """A short confirmation, of one line or several."""
+        self.emit(value, lambda screen: screen.print(Text("\n".join(safe_lines(text)))))
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,7 +1,6 @@
 """Types of arguments and options."""
 
 import getpass
-import json
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from saga.core import codec
+from saga.core.moments import parse_since
+from saga.core.saga_filter import json_or_text
 from saga.core.states import SagaStatus
 from saga.errors import InvalidInput
-from saga.operations.units import parse_since
+from saga.storage.queries import GROUPS
 
 # Generic in click 8.5 only.
 if TYPE_CHECKING:
@@ -79,10 +80,7 @@ class AttributeType(_ParamType):
         name, equals, text = value.partition("=")
         if not equals or not name:
             self.fail(f"{value!r} is not of the form name=value", param, ctx)
-        try:
-            return name, json.loads(text)
-        except (ValueError, RecursionError):
-            return name, text
+        return name, json_or_text(text)
 
 
 class QueuesType(_ParamType):
@@ -98,6 +96,21 @@ class QueuesType(_ParamType):
         if not all(names):
             self.fail(f"{value!r}: names parted by commas, like email,payments", param, ctx)
         return list(dict.fromkeys(names))
+
+
+class GroupingType(_ParamType):
+    """What sagas are counted by, parted by commas."""
+
+    name = "grouping"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        """In the order given."""
+        names = [name.strip() for name in value.split(",")]
+        if not set(names) <= set(GROUPS) or len(set(names)) < len(names):
+            self.fail(f"{value!r}: each of {', '.join(GROUPS)} once at most", param, ctx)
+        return names
 
 
 class AutoscaleType(_ParamType):
@@ -124,10 +137,11 @@ JSON = JsonType()
 SINCE = SinceType()
 ATTRIBUTE = AttributeType()
 QUEUES = QueuesType()
+GROUPING = GroupingType()
 REASON = "Say why, for the records."
 STATUS = click.Choice([status.value for status in SagaStatus])
 
-saga_id = click.argument("saga_id", metavar="ID")
+saga_id = click.argument("saga_id", metavar="ID")  # or a beginning of it, or the key
 limit = click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Rows a page."
 )

@@ -1,10 +1,10 @@
 """`saga retry`."""
 
 from typing import Any
-from uuid import UUID
 
 import click
 
+from saga.operations.bulk import Target
 from saga.operations.cli.clients import client
 from saga.operations.cli.ends import Ends, awaited
 from saga.operations.cli.group import SagaCommand
@@ -13,20 +13,23 @@ from saga.operations.cli.selection import Selection, selecting
 
 
 @click.command("retry", cls=SagaCommand)
-@selecting
+@selecting()
 @click.option("--reason", help="Why, for the records.")
 @by
 @awaited
 def command(*, reason: str | None, by: str | None, wait_for: float | None, **selected: Any) -> int:
-    """Let failed sagas go on from the step that failed, with a fresh budget of attempts."""
+    """Let failed sagas go on from the step that failed, with a fresh budget of attempts.
+
+    A filter that names no status is of those that failed.
+    """
     selection = Selection(**selected)
-    found = selection.find("failed")
+    found = selection.sagas("failed")
     with client() as talking:
         operator, ends = talking.operator(actor(by)), Ends(talking, wait_for)
 
-        def act(saga_id: UUID) -> None:
-            operator.retry(saga_id, reason=reason)
-            ends.wait(saga_id, ("completed",))
+        def act(one: Target) -> None:
+            operator.retry(one.id, reason=reason)
+            ends.wait(one.id, ("completed",))
 
         return selection.act(
             found, act, "it goes on from the step that failed: see `saga show`", ends

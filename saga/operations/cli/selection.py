@@ -1,76 +1,106 @@
-"""Which sagas a command acts on: those named by id, or those of a filter."""
+"""Which sagas a command acts on: those named by id or key, or those of a filter."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
 import click
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy import Connection
 
-from saga.operations.bulk import BulkResult, matching, on_each
+from saga.core.saga_filter import SagaFilter
+from saga.operations.bulk import BulkResult, Refusal, Target, on_each, sagas_of
 from saga.operations.cli.clients import reading
 from saga.operations.cli.ends import Ends, NotOver
 from saga.operations.cli.failures import FAILED, NOT_OVER
-from saga.operations.cli.params import SINCE, STATUS
+from saga.operations.cli.filters import filtering
+from saga.operations.cli.output import show_table
+from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.settings import settings
+from saga.operations.cli.styles import status_text
 from saga.operations.units import counted
-from saga.storage.queries import SagaFilter, find_saga
+from saga.operations.why import error_text
+from saga.storage.queries import find_saga
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_DETAILS = 80
 _OPTIONS = (
-    click.argument("saga_ids", metavar="[ID]...", nargs=-1),
-    click.option("--name", help="Of all sagas of this name."),
-    click.option("--status", "statuses", type=STATUS, multiple=True, help="Repeatable."),
-    click.option("--since", type=SINCE, metavar="WHEN", help="Started since: 2h, 1d, or a time."),
-    click.option("--version", type=click.IntRange(min=1)),
     click.option(
         "--limit", type=click.IntRange(1), metavar="N", help="So many at most: try a few first."
     ),
     click.option("--all", "everything", is_flag=True, help="All that the filter names."),
     click.option("--keep-going", is_flag=True, help="Do not stop at the first that is refused."),
+    click.option("--dry-run", is_flag=True, help="Only show what it would be done to."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the options said."""
+    """What the options said. `words`: the command's arguments."""
 
-    saga_ids: Sequence[str]
-    name: str | None
-    statuses: Sequence[str]
-    since: datetime | timedelta | None
-    version: int | None
+    words: Sequence[str]
+    wanted: SagaFilter
     limit: int | None
     everything: bool
     keep_going: bool
+    dry_run: bool
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter says which."""
+        return not self.wanted.is_empty
 
     @property
     def one(self) -> bool:
-        """One saga, by its id: then errors are the command's own."""
-        return len(self.saga_ids) == 1
+        """One saga, by its id or key: then errors are the command's own."""
+        return len(self.words) == 1 and not self.filtered
 
-    def find(self, default_status: str) -> list[UUID]:
-        """The ids. Raises UsageError for what is no selection, SagaNotFound, InvalidInput."""
-        filtered = bool(self.name or self.statuses or self.since or self.version)
-        if bool(self.saga_ids) == filtered:
-            raise click.UsageError(
-                "name sagas by their ids, or by a filter: --name, --status, --since, --version"
-            )
-        if self.everything == (self.limit is not None) and filtered:
-            raise click.UsageError("with a filter, --limit N to try a few first, or --all")
-        with reading() as connection:
-            if self.saga_ids:
-                return [find_saga(connection, text) for text in self.saga_ids]
-            statuses = self.statuses or (default_status,)
-            wanted = SagaFilter(self.name, statuses, self.since, self.version)
-            return list(matching(connection, wanted, self.limit))
+    def sagas(self, *statuses: str) -> list[Target]:
+        """Those named, or those of the filter, which has `statuses` unless it says which.
 
-    def act(self, found: Sequence[UUID], act: Callable[[UUID], None], done: str, ends: Ends) -> int:
-        """Acts on each, says what came of it, and returns the exit code. `done`: what is said of
-        those whose end is not awaited.
+        Raises UsageError for what is no selection, SagaNotFound, InvalidInput.
         """
+        self.check(self.words)
+        with reading() as connection:
+            if not self.filtered:
+                return [Target(find_saga(connection, text)) for text in self.words]
+            wanted = self.wanted
+            if not wanted.statuses:
+                wanted = replace(wanted, statuses=statuses)
+            return list(sagas_of(connection, wanted, self.limit))
+
+    def places(self, find: Callable[[Connection, int | None], Any]) -> list[Target]:
+        """What a filter finds below sagas. Raises UsageError, InvalidInput."""
+        self.check(())
+        with reading() as connection:
+            return list(find(connection, self.limit))
+
+    def check(self, named: Sequence[str]) -> None:
+        """Raises UsageError unless either sagas are named, or a filter and how many."""
+        if bool(named) == self.filtered:
+            raise click.UsageError(
+                "name sagas by their ids or keys, or by a filter: --name, --status, --step, "
+                "--error, --since and others"
+            )
+        if self.filtered and not self.dry_run and self.everything == (self.limit is not None):
+            raise click.UsageError("with a filter, --limit N to try a few first, or --all")
+
+    def act(
+        self,
+        found: Sequence[Target],
+        act: Callable[[Target], object],
+        done: str,
+        ends: Ends | None = None,
+    ) -> int:
+        """Acts on each, says what came of it, and returns the exit code. `done`: what is said of
+        those whose end is not awaited. A dry run only shows them.
+        """
+        if self.dry_run:
+            settings().output.emit({"would": found}, lambda screen: show_targets(screen, found))
+            return 0
         if self.one:
             act(found[0])
             result = BulkResult(done=list(found))
@@ -82,16 +112,69 @@ class Selection:
         return _code(result)
 
 
-def selecting(command: F) -> F:
+def selecting(name: str = "--name", metavar: str = "[ID]...") -> Callable[[F], F]:
     """Gives a command the options, which it takes as keyword arguments for `Selection`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+
+    def decorate(command: F) -> F:
+        found = filtering(name)(command)
+        for option in reversed(_OPTIONS):
+            found = option(found)
+        return click.argument("words", metavar=metavar, nargs=-1)(found)
+
+    return decorate
 
 
-def _shown(result: BulkResult, ends: Ends) -> dict[str, Any]:
-    value = {"done": result.done, "refused": result.refused, "stopped": result.stopped}
-    return {**value, "statuses": ends.statuses} if ends.are_awaited else value
+def show_targets(screen: Console, found: Sequence[Target]) -> None:
+    """As a table."""
+    if not found:
+        screen.print("nothing fits the filter")
+        return
+    rows: list[list[str | Text]] = [
+        [
+            str(one.id),
+            one.name or "",
+            one.key or "",
+            status_text(one.status) if one.status else "",
+            _place(one),
+            _details(one),
+        ]
+        for one in found
+    ]
+    show_table(screen, ["ID", "SAGA", "KEY", "STATUS", "AT", "ABOUT"], rows)
+    screen.print(f"{counted(len(found), 'action')}; nothing was done.")
+
+
+def _place(one: Target) -> str:
+    if one.position is None:
+        return ""
+    return f"{'undo of ' if one.undo else ''}{one.position} {one.what}"
+
+
+def _details(one: Target) -> str:
+    if one.details is None:
+        return ""
+    is_error = isinstance(one.details, dict) and "type" in one.details
+    return safe(error_text(one.details), _DETAILS) if is_error else compact(one.details, _DETAILS)
+
+
+def _shown(result: BulkResult, ends: Ends | None) -> dict[str, Any]:
+    value = {
+        "done": [_named(one) for one in result.done],
+        "refused": [_refusal(one) for one in result.refused],
+        "stopped": result.stopped,
+    }
+    return {**value, "statuses": ends.statuses} if ends and ends.are_awaited else value
+
+
+def _named(one: Target) -> UUID | dict[str, Any]:
+    if one.position is None:
+        return one.id
+    return {"id": one.id, "position": one.position, "undo": one.undo}
+
+
+def _refusal(one: Refusal) -> dict[str, Any]:
+    found = {"id": one.id, "type": one.type, "message": one.message}
+    return found if one.position is None else {**found, "position": one.position}
 
 
 def _code(result: BulkResult) -> int:
@@ -101,17 +184,21 @@ def _code(result: BulkResult) -> int:
     return NOT_OVER if types == {NotOver.__name__} else FAILED
 
 
-def _ended(result: BulkResult, ends: Ends) -> list[str]:
-    return [f"saga {one} is {ends.statuses[one]}" for one in result.done if one in ends.statuses]
+def _ended(result: BulkResult, ends: Ends | None) -> list[str]:
+    if ends is None:
+        return []
+    statuses = ends.statuses
+    return [f"saga {one.id} is {statuses[one.id]}" for one in result.done if one.id in statuses]
 
 
-def _told(result: BulkResult, done: str, ends: Ends) -> str:
+def _told(result: BulkResult, done: str, ends: Ends | None) -> str:
     if not result.done and not result.refused:
-        return "no saga fits the filter"
+        return "nothing fits the filter"
     lines = _ended(result, ends)
-    if not ends.are_awaited:
-        lines = [f"{counted(len(result.done), 'saga')}: {done}"]
-    lines += [f"refused: {refusal.message}" for refusal in result.refused]
+    if ends is None or not ends.are_awaited:
+        what = "saga" if all(one.position is None for one in result.done) else "place"
+        lines = [f"{counted(len(result.done), what)}: {done}"]
+    lines += [f"refused: {safe(refusal.message)}" for refusal in result.refused]
     if result.stopped:
         lines.append("stopped there; the others were left alone")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.params import saga_id
 from saga.operations.cli.settings import settings
 from saga.operations.cli.timeline import render
+from saga.operations.next_commands import next_commands
 from saga.operations.why import verdict
 from saga.storage.queries import detail, find_saga
 
@@ -19,5 +20,5 @@ def command(saga_id: str, payloads: bool) -> None:
     with reading() as connection:
         found = detail(connection, find_saga(connection, saga_id))
     lines = verdict(found)
-    value = {"verdict": "\n".join(lines), "saga": found}
+    value = {"verdict": "\n".join(lines), "saga": found, "commands": next_commands(found)}
     settings().output.emit(value, lambda screen: render(screen, found, lines, payloads=payloads))

@@ -11,6 +11,7 @@ from saga.core.states import SagaStatus, StepState
 from saga.operations.cli.output import show_table
 from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.styles import state_text, status_text
+from saga.operations.next_commands import next_commands
 from saga.operations.units import between, clock, counted
 from saga.operations.why import error_text, waits_for
 from saga.storage.queries import Attempt, SagaDetail, SignalRow, StepDetail
@@ -27,7 +28,7 @@ _MOODS = {
 
 
 def render(screen: Console, saga: SagaDetail, verdict: Sequence[str], *, payloads: bool) -> None:
-    """Print head, timeline, signals and verdict."""
+    """Print head, timeline, signals, verdict, and the commands that fit."""
     screen.print(_head(saga))
     for label, value in _facts(saga):
         screen.print(Text(f"  {label:<11}", "dim").append(value))
@@ -42,6 +43,14 @@ def render(screen: Console, saga: SagaDetail, verdict: Sequence[str], *, payload
     screen.print(Text(safe(first), _MOODS.get(saga.status, "bold")))
     for line in rest:
         screen.print(Text(safe(line)))
+    show_commands(screen, next_commands(saga))
+
+
+def show_commands(screen: Console, commands: Sequence[str]) -> None:
+    """One a line, and nothing else on it."""
+    screen.print()
+    for line in commands:
+        screen.print(Text(f"  {safe(line)}", "dim"), soft_wrap=True)
 
 
 def _head(saga: SagaDetail) -> Text:

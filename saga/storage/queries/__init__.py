@@ -3,6 +3,7 @@
 Each function takes a connection of `snapshot`, so that what several of them return fits together.
 """
 
+from saga.core.saga_filter import SagaFilter
 from saga.storage.queries.approvals import Approval, ApprovalFilter, approvals
 from saga.storage.queries.audit import AuditRow, audit
 from saga.storage.queries.backlog import Backlog, backlog
@@ -12,13 +13,16 @@ from saga.storage.queries.detail import SagaDetail, SignalRow, StepDetail, detai
 from saga.storage.queries.effects import Effect, EffectFilter, effects
 from saga.storage.queries.history import Attempt, Transition, history
 from saga.storage.queries.identity import announced_input, find_saga, known_sagas
-from saga.storage.queries.listing import SagaFilter, SagaRow, list_sagas
+from saga.storage.queries.listing import SagaRow, list_sagas
 from saga.storage.queries.page import Cursor, Page
 from saga.storage.queries.snapshot import reader, shown_url, snapshot
+from saga.storage.queries.standstill import Crew, Standstill, standstill
+from saga.storage.queries.stats import GROUPS, Count, stats
 from saga.storage.queries.stranded import StrandedItem, stranded
 from saga.storage.queries.workers import WorkerRow, workers
 
 __all__ = [
+    "GROUPS",
     "Approval",
     "ApprovalFilter",
     "Attempt",
@@ -27,6 +31,8 @@ __all__ = [
     "BlockedItem",
     "CallbackFilter",
     "CallbackRow",
+    "Count",
+    "Crew",
     "Cursor",
     "Effect",
     "EffectFilter",
@@ -35,6 +41,7 @@ __all__ = [
     "SagaFilter",
     "SagaRow",
     "SignalRow",
+    "Standstill",
     "StepDetail",
     "StrandedItem",
     "Transition",
@@ -54,6 +61,8 @@ __all__ = [
     "reader",
     "shown_url",
     "snapshot",
+    "standstill",
+    "stats",
     "stranded",
     "workers",
 ]

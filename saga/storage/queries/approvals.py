@@ -7,8 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, or_, select, text, tuple_
 
+from saga.core.saga_filter import SagaFilter
 from saga.core.states import SagaStatus, StepState, sql
 from saga.models import saga, step
+from saga.storage.queries.filtering import conditions
 from saga.storage.queries.page import Cursor, Page, limited
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
@@ -17,11 +19,14 @@ _IS_OPEN = text(f"step.kind = 'approval' AND step.state = {sql(StepState.WAITING
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFilter:
-    """Which approvals; all must hold. `name`: of the approval; `saga_name`: of its saga."""
+    """Which approvals; all must hold. `name`: of the approval; `saga_name`: of its saga; `sagas`:
+    what else holds for that.
+    """
 
     name: str | None = None
     saga_id: UUID | None = None
     saga_name: str | None = None
+    sagas: SagaFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ def waiting(wanted: ApprovalFilter, after: Cursor | None) -> Select[*tuple[Any, 
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.sagas is not None:
+        query = query.where(*conditions(wanted.sagas))
     if after is not None:
         query = query.where(tuple_(*order) > (after.at, after.saga_id, after.position))
     return query

@@ -1,14 +1,16 @@
 """Work items: what waits for a person to decide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, func, select, text, true, tuple_
 
+from saga.core.saga_filter import SagaFilter
 from saga.core.states import SagaStatus, StepState, sql
 from saga.models import history, saga, step
+from saga.storage.queries.filtering import conditions, step_conditions
 from saga.storage.queries.page import Cursor, Page, limited
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
@@ -37,12 +39,15 @@ class BlockedItem:
 def blocked(
     connection: Connection,
     saga_id: UUID | None = None,
+    wanted: SagaFilter | None = None,
     *,
     limit: int = 50,
     after: Cursor | None = None,
 ) -> Page[BlockedItem]:
-    """One page of the work items (of one saga), longest waiting first. Raises InvalidInput."""
-    rows = connection.execute(matching(saga_id, after).limit(limited(limit) + 1)).fetchall()
+    """One page of the work items (of one saga), longest waiting first. What the filter says of a
+    step and of an error must hold for the work item itself. Raises InvalidInput.
+    """
+    rows = connection.execute(matching(saga_id, after, wanted).limit(limited(limit) + 1)).fetchall()
     last = rows[limit - 1] if len(rows) > limit else None
     items = [BlockedItem(row[0], row[1], SagaStatus(row[2]), *row[3:-1]) for row in rows[:limit]]
     return Page(
@@ -51,7 +56,9 @@ def blocked(
     )
 
 
-def matching(saga_id: UUID | None, after: Cursor | None) -> Select[*tuple[Any, ...]]:
+def matching(
+    saga_id: UUID | None, after: Cursor | None, wanted: SagaFilter | None = None
+) -> Select[*tuple[Any, ...]]:
     """All that follow `after`, in order."""
     last = (
         select(history.c.at, history.c.reason)
@@ -90,6 +97,9 @@ def matching(saga_id: UUID | None, after: Cursor | None) -> Select[*tuple[Any, .
     )
     if saga_id is not None:
         query = query.where(step.c.saga_id == saga_id)
+    if wanted is not None:
+        of_saga = replace(wanted, step=None, error=None, waits_for=None)
+        query = query.where(*conditions(of_saga), *step_conditions(wanted))
     if after is not None:
         position, undo = divmod(after.position, 2)
         query = query.where(tuple_(*order) > (after.at, after.saga_id, position, bool(undo)))

@@ -28,7 +28,7 @@ from saga.core.states import RESULTLESS, StepState
 from saga.errors import InvalidInput
 from saga.models import saga, step
 from saga.storage import payloads
-from saga.storage.queries.listing import moment
+from saga.storage.queries.filtering import moment
 from saga.storage.queries.page import Cursor, Page, limited
 
 LATELY = timedelta(days=1)

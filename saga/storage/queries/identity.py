@@ -1,4 +1,4 @@
-"""Finding a saga by what a person types: its id or the beginning of it."""
+"""Finding a saga by what a person types: its id or the beginning of it, or its key."""
 
 import re
 from typing import Any
@@ -6,32 +6,56 @@ from uuid import UUID
 
 from sqlalchemy import JSON, Connection, Integer, cast, column, func, select
 
+from saga.core.saga_filter import SagaFilter
 from saga.errors import InvalidInput, SagaNotFound
 from saga.models import definition, saga
+from saga.storage.queries.filtering import conditions
 
 _SHORTEST = 4
 _DIGITS = 32
 
 
 def find_saga(connection: Connection, text: str) -> UUID:
-    """The id of the one saga whose id is `text` or begins with it.
+    """The id of the one saga whose id is `text` or begins with it, or that was started with that
+    key.
 
-    Raises InvalidInput for what cannot be an id or fits several, SagaNotFound.
+    Raises InvalidInput for what fits several, SagaNotFound.
     """
-    digits = text.strip().lower().replace("-", "")
-    if not re.fullmatch(f"[0-9a-f]{{{_SHORTEST},{_DIGITS}}}", digits):
-        raise InvalidInput(
-            f"{text[:60]!r} is not the id of a saga: a UUID, or {_SHORTEST} or more first digits"
+    given = text.strip()
+    digits = given.lower().replace("-", "")
+    if re.fullmatch(f"[0-9a-f]{{{_DIGITS}}}", digits):
+        exact = select(saga.c.id).where(saga.c.id == UUID(digits))
+        if found := connection.execute(exact).scalar():
+            return found
+    rows = _begin_with(connection, digits) + _with_key(connection, text)
+    if not rows:
+        raise SagaNotFound(
+            f"no saga has the id or the key {given[:60]!r}: `saga list` shows those that exist"
         )
+    if len(rows) > 1:
+        some = ", ".join(f"{name} {saga_id}" for saga_id, name in rows[:3])
+        more = ", ..." if len(rows) > 3 else ""
+        raise InvalidInput(
+            f"several sagas have {given[:60]!r} as key or first digits: {some}{more}"
+        )
+    return rows[0][0]
+
+
+def _begin_with(connection: Connection, digits: str) -> list[tuple[UUID, str]]:
+    if not re.fullmatch(f"[0-9a-f]{{{_SHORTEST},{_DIGITS}}}", digits):
+        return []
     first, last = (UUID(digits.ljust(_DIGITS, fill)) for fill in "0f")
-    query = select(saga.c.id).where(saga.c.id.between(first, last)).order_by(saga.c.id).limit(4)
-    found = list(connection.execute(query).scalars())
-    if not found:
-        raise SagaNotFound(f"there is no saga {text.strip()}: `saga list` shows those that exist")
-    if len(found) > 1:
-        some = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
-        raise InvalidInput(f"several sagas begin with {text.strip()}: {some}")
-    return found[0]
+    query = select(saga.c.id, saga.c.name).where(saga.c.id.between(first, last))
+    return [(row[0], row[1]) for row in connection.execute(query.order_by(saga.c.id).limit(4))]
+
+
+def _with_key(connection: Connection, key: str) -> list[tuple[UUID, str]]:
+    try:
+        wanted = conditions(SagaFilter(key=key))
+    except InvalidInput:  # no text that Postgres holds
+        return []
+    query = select(saga.c.id, saga.c.name).where(*wanted).order_by(saga.c.name)
+    return [(row[0], row[1]) for row in connection.execute(query.limit(4))]
 
 
 def known_sagas(connection: Connection) -> list[tuple[str, int]]:

@@ -1,54 +1,25 @@
 """Sagas, newest first."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Select, select, tuple_
 
-from saga.core.states import SETTLED, SagaStatus
-from saga.errors import InvalidInput
+from saga.core.saga_filter import SagaFilter
+from saga.core.states import SagaStatus
 from saga.models import saga, step
+from saga.storage.queries.filtering import IS_OPEN, conditions
 from saga.storage.queries.page import Cursor, Page, limited
 
 
 @dataclass(frozen=True, slots=True)
-class SagaFilter:
-    """Which sagas; all must hold. `since`: started at or after, or so long ago at most."""
-
-    name: str | None = None
-    statuses: Sequence[str] = ()
-    since: datetime | timedelta | None = None
-    version: int | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    key: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """For a WHERE on `saga`. Raises InvalidInput for a status that does not exist."""
-        found: list[ColumnElement[bool]] = []
-        if self.name is not None:
-            found.append(saga.c.name == self.name)
-        if self.key is not None:
-            found.append(saga.c.key == self.key)
-        if self.statuses:
-            found.append(saga.c.status.in_([_status(s) for s in self.statuses]))
-            if _COMMON.isdisjoint(self.statuses):
-                found.append(saga.c.rare)
-        if self.since is not None:
-            found.append(saga.c.created_at >= moment(self.since))
-        if self.version is not None:
-            found.append(saga.c.version == self.version)
-        if self.attributes:
-            found.append(saga.c.attributes.contains(literal(dict(self.attributes), JSONB)))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class SagaRow:
-    """A saga as a list shows it. `doing`: the steps that are not settled, as (name, state)."""
+    """A saga as a list shows it. `error`: why it did not complete, or is not going to; `doing`: the
+    steps that are not settled, as (name, state).
+    """
 
     id: UUID
     name: str
@@ -57,13 +28,12 @@ class SagaRow:
     key: str | None
     attributes: Any
     note: str | None
+    error: Any
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
     doing: tuple[tuple[str, str], ...] = ()
 
-
-_COMMON = {SagaStatus.RUNNING, SagaStatus.COMPLETED}  # not in the index of those that are `rare`
 
 COLUMNS = (
     saga.c.id,
@@ -73,6 +43,7 @@ COLUMNS = (
     saga.c.key,
     saga.c.attributes,
     saga.c.note,
+    saga.c.error,
     saga.c.created_at,
     saga.c.updated_at,
     saga.c.ended_at,
@@ -101,19 +72,10 @@ def list_sagas(
 def matching(wanted: SagaFilter, after: Cursor | None) -> Select[*tuple[Any, ...]]:
     """All that follow `after`, in order."""
     order = (saga.c.created_at.desc(), saga.c.id.desc())
-    query = select(*COLUMNS).where(*wanted.conditions()).order_by(*order)
+    query = select(*COLUMNS).where(*conditions(wanted)).order_by(*order)
     if after is not None:
         query = query.where(tuple_(saga.c.created_at, saga.c.id) < (after.at, after.saga_id))
     return query
-
-
-def moment(since: datetime | timedelta) -> ColumnElement[datetime]:
-    """A point in time by the database's clock."""
-    if isinstance(since, timedelta):
-        return func.now() - literal(since)
-    if since.tzinfo is None:
-        raise InvalidInput("since: a time with its zone")
-    return literal(since)
 
 
 def _row(row: Any) -> SagaRow:
@@ -125,18 +87,10 @@ def _doing(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[tupl
         return {}
     query = (
         select(step.c.saga_id, step.c.name, step.c.state)
-        .where(step.c.saga_id.in_(ids), step.c.state.not_in([str(state) for state in SETTLED]))
+        .where(step.c.saga_id.in_(ids), IS_OPEN)
         .order_by(step.c.saga_id, step.c.position, step.c.undo)
     )
     found: dict[UUID, tuple[tuple[str, str], ...]] = {}
     for saga_id, name, state in connection.execute(query):
         found[saga_id] = (*found.get(saga_id, ()), (name, state))
     return found
-
-
-def _status(text: str) -> str:
-    try:
-        return SagaStatus(text).value
-    except ValueError:
-        known = ", ".join(SagaStatus)
-        raise InvalidInput(f"status: one of {known}, not {text!r}") from None

@@ -1,0 +1,71 @@
+"""How many sagas there are of each kind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, distinct, func, select, true
+
+from saga.core.saga_filter import SagaFilter
+from saga.errors import InvalidInput
+from saga.models import saga, step
+from saga.storage.queries.filtering import IS_OPEN, conditions, error_line, step_conditions
+
+GROUPS = ("status", "name", "step", "error", "queue")
+MOST = 1000
+_LONGEST = 200  # characters of an error that make it another one
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`count` sagas for which the values of `by`, in the order asked for, are these."""
+
+    by: tuple[str | None, ...]
+    count: int
+
+
+def stats(
+    connection: Connection, wanted: SagaFilter | None = None, by: Sequence[str] = ("status",)
+) -> tuple[Count, ...]:
+    """Numbers of sagas, the largest first, of at most 1,000 kinds. Raises InvalidInput.
+
+    `step` is the step at which it stands, or failed; `error` its own, or that of the step; `queue`
+    that of the step, or its own. A saga at several steps counts for each of them.
+    """
+    strange = [group for group in by if group not in GROUPS]
+    if strange or len(set(by)) != len(by):
+        raise InvalidInput(f"by: each of {', '.join(GROUPS)} once at most")
+    filtered = wanted or SagaFilter()
+    here = (
+        select(step.c.name, step.c.queue, error_line(step.c.error).label("error"))
+        .where(step.c.saga_id == saga.c.id, IS_OPEN, *step_conditions(filtered))
+        .correlate(saga)
+        .lateral("here")
+    )
+    own = saga.c.error
+    columns: dict[str, ColumnElement[str | None]] = {
+        "status": saga.c.status,
+        "name": saga.c.name,
+        "step": func.coalesce(here.c.name, own["name"].as_string()),
+        "queue": func.coalesce(here.c.queue, saga.c.queue),
+        "error": func.nullif(
+            func.left(
+                func.split_part(
+                    func.coalesce(func.nullif(here.c.error, ""), error_line(own)), "\n", 1
+                ),
+                _LONGEST,
+            ),
+            "",
+        ),
+    }
+    groups = [columns[group].label(f"by_{group}") for group in by]
+    number = func.count(distinct(saga.c.id))
+    source = saga.outerjoin(here, true()) if {"step", "error", "queue"} & set(by) else saga
+    query = (
+        select(*groups, number)
+        .select_from(source)
+        .where(and_(true(), *conditions(filtered)))
+        .group_by(*groups)
+        .order_by(number.desc(), *groups)
+        .limit(MOST)
+    )
+    return tuple(Count(tuple(row[:-1]), row[-1]) for row in connection.execute(query))
