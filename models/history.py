@@ -29,5 +29,6 @@ history = Table(
     Column("worker_id", BigInteger),
     Column("actor", Text, comment="a person or service, where one acted"),
     Column("reason", Text),
+    Column("traceback", Text, comment="of what the code raised, at most 16 KiB"),
     CheckConstraint("seq >= 1", name="seq"),
 )

@@ -111,7 +111,8 @@ class StepFailed(SagaError):
     """A step (or a child saga) that a saga waited for has failed for good.
 
     `.step` its name, `.position` its place in the saga, `.type` and `.message` those of the
-    exception it ended with, `.details` whatever more was recorded.
+    exception it ended with, `.details` whatever more was recorded: `at`, the line of your code that
+    raised it, as `shop.py:31 in charge`.
     """
 
     def __init__(

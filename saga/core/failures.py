@@ -1,4 +1,4 @@
-"""An exception as the error object that is stored: `{"type", "message", ...}`."""
+"""An exception as the error object that is stored: `{"type", "message", "at", ...}`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,55 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
 
-from saga.core import codec
-from saga.errors import StepFailed
+from saga.core import codec, tracebacks
+from saga.errors import InvalidInput, NotDeterministic, StepFailed, WorkerLost
 
 LONGEST = 4000
 TIMED_OUT = '{"type":"TimeoutError","message":"the deadline has passed"}'
 _MOST = 100  # errors that are told of one group
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_OURS = (StepFailed, InvalidInput, NotDeterministic, WorkerLost)  # they quote nothing
+_KEPT = "(kept private)"
+_is_private = False
+
+
+def keep_private(wanted: bool) -> None:
+    """From now on, in this process, neither messages nor tracebacks of what the user's code raises
+    are told: they may quote what it was given.
+    """
+    global _is_private  # noqa: PLW0603 - of the process, as its logs are
+    _is_private = wanted
+
+
+def is_private() -> bool:
+    return _is_private
 
 
 def describe(exc: BaseException, **more: Any) -> str:
-    """JSON of the exception's type and message (cut to 4,000 characters), and of `more`.
+    """JSON of the exception's type and message (cut to 4,000 characters), of the line of the user's
+    code that it came from, and of `more`.
 
     A group of one is that one; of several each is told with its type and message.
     """
     error: dict[str, Any] = {**_told(exc), **more}
+    place = next(filter(None, map(_place, _leaves(exc))), None)
+    if place is not None:
+        error["at"] = _clean(place)
     return codec.encode(error, "error")
+
+
+def traceback_of(exc: BaseException) -> str | None:
+    """For the history; None if it has none to tell."""
+    if _is_private or (exc.__traceback__ is None and exc.__cause__ is None):
+        return None
+    return tracebacks.text_of(exc)
 
 
 def brief(exc: BaseException) -> str:
     """The exception in 200 characters, for the history."""
     told = _told(exc)
+    if _is_private:
+        return told["type"]
     return f"{told['type']}: {told['message']}"[:200]
 
 
@@ -37,6 +65,17 @@ def verdict(exc: BaseException) -> str:
     if failed is None:
         return describe(exc)
     return describe(exc, step=failed.position, name=failed.step)
+
+
+def is_of_a_step(exc: BaseException) -> bool:
+    """Whether it says nothing but that a step or a child of the saga has failed."""
+    return all(isinstance(one, StepFailed) for one in _leaves(exc))
+
+
+def _place(exc: BaseException) -> str | None:
+    if isinstance(exc, StepFailed):
+        return exc.details.get("at")  # of the step, which may have run anywhere
+    return tracebacks.place_of(exc)
 
 
 def _told(exc: BaseException) -> dict[str, str]:
@@ -72,6 +111,8 @@ def _name(exc: BaseException) -> str:
 
 
 def _message(exc: BaseException) -> str:
+    if _is_private and not isinstance(exc, _OURS):
+        return _KEPT
     try:
         return _clean(str(exc))
     except Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -36,7 +36,9 @@ class Failed:
     """The body has raised."""
 
     error: str
-    """JSON: `{"type", "message", "step"?, "name"?}`, the last two of the step that failed."""
+    """JSON: `{"type", "message", "at"?, "step"?, "name"?}`, the last two of a step that failed."""
+    traceback: str | None = field(default=None, compare=False)
+    cause: BaseException | None = field(default=None, compare=False)
 
 
 Verdict: TypeAlias = Waiting | Finished | Failed
@@ -180,7 +182,7 @@ class Run:
             values = self.definition.decode_input(text)
         except InvalidInput as exc:
             if self._loop.journal.is_blank:
-                self._conclude(Failed(failures.describe(exc)))  # no code of ours ever took it
+                self._conclude(_failed(exc))  # no code of ours ever took it
             else:
                 self._loop.journal.refuse(f"the input: {exc}")
             return
@@ -199,9 +201,9 @@ class Run:
             if self._main.done():
                 self._end()
         except NotDeterministic as exc:
-            self._conclude(Failed(failures.describe(exc)))
+            self._conclude(_failed(exc))
         if not journal.open and self._verdict is WAITING:
-            self._conclude(Failed(failures.describe(NotDeterministic(_STUCK))))
+            self._conclude(_failed(NotDeterministic(_STUCK)))
 
     def _end(self) -> None:
         """As asyncio.run() does: cancel the tasks that are left, and wait until they have ended."""
@@ -222,14 +224,14 @@ class Run:
     def _outcome(self) -> Verdict:
         main = self._main
         if main.cancelled():
-            return Failed(failures.describe(_cancellation()))
+            return _failed(_cancellation())
         error = main.exception()
         if error is not None:
-            return Failed(failures.verdict(error))
+            return _failed(error)
         try:
             return Finished(self.definition.encode_result(main.result()))
         except InvalidInput as exc:
-            return Failed(failures.describe(exc))
+            return _failed(exc)
 
 
 def replay(
@@ -259,6 +261,10 @@ def replay(
     finally:
         for run in runs:
             run.close()
+
+
+def _failed(exc: BaseException) -> Failed:
+    return Failed(failures.verdict(exc), failures.traceback_of(exc), exc)
 
 
 def _cancellation() -> BaseException:

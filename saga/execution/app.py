@@ -75,6 +75,7 @@ def install(
     watchdog: float = 60.0,
     code_limit: float = 10.0,
     cache: int = CACHE_BYTES,
+    private_errors: bool | None = None,
 ) -> Celery:
     """Makes a Celery app run sagas: its workers gain the steps as tasks, a lease and the sweeper.
 
@@ -99,12 +100,17 @@ def install(
             its line, until somebody retries it, and its code is taken off its thread.
         cache: Bytes of sagas that each process keeps in memory, by estimate, so that their next
             decision needs no replay.
+        private_errors: Whether the messages and tracebacks of what steps and sagas raise, which may
+            quote what they were given, are kept out of the database and the logs; their types and
+            lines stay. By default they are told, unless SAGA_PRIVATE_ERRORS is `on`.
     """
     url = database_url or os.environ.get("SAGA_DATABASE_URL")
     if not url:
         raise InvalidInput("database_url: give one, or set SAGA_DATABASE_URL")
     if checks is None:
-        checks = os.environ.get("SAGA_CHECKS", "on").lower() not in ("off", "0", "no", "false")
+        checks = _is_on("SAGA_CHECKS", "on")
+    if private_errors is None:
+        private_errors = _is_on("SAGA_PRIVATE_ERRORS", "off")
     broker = broker_of(app)
     check(app)
     fit(app)
@@ -121,6 +127,7 @@ def install(
         code_limit=code_limit,
         cache=cache,
         watchers=watchers,
+        private_errors=private_errors,
     )
     publisher_of(settings).close()  # refuses a broker that we cannot publish to here, not later
     app.conf.saga_settings = settings
@@ -128,6 +135,10 @@ def install(
     steps["worker"].add(SagaStep)
     steps["consumer"].add(HandoverStep)
     return app
+
+
+def _is_on(variable: str, default: str) -> bool:
+    return os.environ.get(variable, default).lower() not in ("off", "0", "no", "false", "")
 
 
 def _key_prefix(app: Celery) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery
 
+from saga.core import failures
 from saga.core.declare.registry import registry
 from saga.engine.worker.process import WorkerProcess
 from saga.engine.worker.vital_signs import AsyncVital, ConductorVital, LeaseVital, Postgres
@@ -51,6 +52,7 @@ def process_of(app: Celery) -> WorkerProcess:
             watchers=[make() for make in settings.watchers],
         )
         sys.setswitchinterval(_FAIR)
+        failures.keep_private(settings.private_errors)
         process.start()
         _processes[os.getpid()] = process
         if _is_leaving:

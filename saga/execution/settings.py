@@ -28,6 +28,7 @@ class Settings:
     code_limit: float = 10.0  # seconds
     cache: int = CACHE_BYTES  # bytes
     watchers: tuple[Callable[[], Watcher], ...] = ()
+    private_errors: bool = False
     exits: bool = False  # when it is told to stop and has drained, whatever still runs
     events: bool | None = None  # whether Flower sees the steps; None: as Celery's own -E says
 

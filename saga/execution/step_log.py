@@ -6,7 +6,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from saga.core.states import SagaStatus
+from saga.core.failures import is_private
+from saga.core.states import SagaStatus, StepState
+from saga.core.tracebacks import place_of
 from saga.engine.attempt.work import Ended, Outcome, Work
 from saga.engine.worker.watchers import Watcher
 
@@ -16,8 +18,15 @@ FIELDS = ("saga_id", "saga", "step", "position", "undo", "attempt", "outcome", "
 """What a line about a step has beside its text."""
 
 
+_LEVELS: dict[str, int] = {
+    StepState.SUCCEEDED: logging.INFO,
+    StepState.FAILED: logging.ERROR,
+    StepState.BLOCKED: logging.ERROR,
+}
+
+
 class StepLog(Watcher):
-    """A watcher of steps. An error's text is not logged: it may quote what the step was given."""
+    """A watcher of steps."""
 
     def started(self, work: Work, at: float) -> None:
         """A line for each would say little; DEBUG has them."""
@@ -26,15 +35,15 @@ class StepLog(Watcher):
             log.debug("%s begins", work.intent.name, extra=_fields(work))
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
-        """INFO if it succeeded, WARNING if not."""
-        level = logging.INFO if outcome.state == "succeeded" else logging.WARNING
+        """INFO if it succeeded, WARNING if it is tried again, ERROR with the traceback if not."""
+        level = _LEVELS.get(outcome.state, logging.WARNING)
         if not log.isEnabledFor(level):
             return
         fields = _fields(work) | {"outcome": outcome.state, "seconds": round(seconds, 4)}
         undo = " (undo)" if work.key.undo else ""
         log.log(
             level,
-            "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s",
+            "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s%s",
             work.intent.name,
             undo,
             outcome.state,
@@ -43,7 +52,9 @@ class StepLog(Watcher):
             work.saga_name,
             work.key.saga_id,
             seconds,
+            _raised(outcome),
             extra=fields,
+            exc_info=outcome.cause if level == logging.ERROR and not is_private() else None,
         )
 
     def saga_ended(self, saga: Ended) -> None:
@@ -56,6 +67,14 @@ class StepLog(Watcher):
             saga.saga_id,
             extra={"saga_id": str(saga.saga_id), "saga": saga.name, "outcome": saga.status},
         )
+
+
+def _raised(outcome: Outcome) -> str:
+    """`; ValueError at shop.py:31 in charge`, of what it raised."""
+    if outcome.cause is None:
+        return ""
+    place = place_of(outcome.cause)
+    return f"; {type(outcome.cause).__name__}" + (f" at {place}" if place else "")
 
 
 def is_read() -> bool:

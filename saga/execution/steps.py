@@ -27,7 +27,7 @@ from saga.engine.worker.health_file import HealthFile
 from saga.engine.worker.vital_signs import Beat, Postgres, SweeperVital, Vital
 from saga.engine.worker.watchdog import EXIT_CODE, Watchdog
 from saga.errors import DefinitionError
-from saga.execution import short_way
+from saga.execution import sentry, short_way
 from saga.execution.handover import take_what_is_handed_over
 from saga.execution.inbox import Inbox
 from saga.execution.own_process import (
@@ -220,13 +220,15 @@ def _has_children(parent: Any) -> bool:
 
 
 def _be_seen(parent: Any) -> None:
-    """The log and Flower see our steps, whoever started the worker.
+    """The log, Sentry and Flower see our steps, whoever started the worker.
 
     Flower does by events of ours. Celery's own, of the app's other tasks, are as costly as before
     and stay as the app has them.
     """
     settings = settings_of(parent.app)
     watchers = list(settings.watchers)
+    if sentry.is_used():  # before the log: what it has seen, Sentry takes no second time from there
+        watchers.append(sentry.SentryReports)
     if is_read():
         watchers.append(StepLog)
     if parent.task_events if settings.events is None else settings.events:

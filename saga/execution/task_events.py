@@ -67,14 +67,18 @@ class TaskEvents(Watcher):
         self._tell()
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
-        """No error's text: it may quote what the step was given."""
+        """The class of what was raised, and not its text: it may quote what the step was given."""
         event: _Event = {"uuid": _uuid(work), "timestamp": time.time()}
         if outcome.state == "succeeded":
             event |= {"type": "task-succeeded", "result": "(not shown)", "runtime": seconds}
-        elif outcome.state in (StepState.RETRYING, StepState.UNKNOWN):
-            event |= {"type": "task-retried", "exception": outcome.state, "traceback": None}
         else:
-            event |= {"type": "task-failed", "exception": outcome.state, "traceback": None}
+            is_retried = outcome.state in (StepState.RETRYING, StepState.UNKNOWN)
+            raised = outcome.cause
+            event |= {
+                "type": "task-retried" if is_retried else "task-failed",
+                "exception": outcome.state if raised is None else type(raised).__name__,
+                "traceback": None,
+            }
         self._waiting.append(event)
         self._tell()
 

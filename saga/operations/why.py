@@ -36,12 +36,13 @@ def name_of(step: StepDetail) -> str:
 
 
 def error_text(error: Any) -> str:
-    """A stored error as `Type: message`; empty for None."""
+    """A stored error as `Type: message at shop.py:31 in charge`; empty for None."""
     if not isinstance(error, Mapping):
         return "" if error is None else str(error)
     found = cast("Mapping[str, Any]", error)
     kind, message = found.get("type", "Error"), found.get("message", "")
-    return f"{kind}: {message}" if message else str(kind)
+    text = f"{kind}: {message}" if message else str(kind)
+    return f"{text} at {found['at']}" if found.get("at") else text
 
 
 def waits_for(step: StepDetail, now: datetime) -> str:

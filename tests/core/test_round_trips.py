@@ -486,7 +486,7 @@ _leaves: st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]] = st.sampled_from
         (time, st.times()),
         (timedelta, st.timedeltas()),
         (Decimal, st.decimals()),
-        (UUID, st.uuids()),
+        (UUID, st.builds(UUID, int=st.integers(0, 2**128 - 1))),
         (Path, st.builds(Path, st.from_regex("[a-z]{1,5}"))),
         (Colour, st.sampled_from(Colour)),
         (Number, st.sampled_from(Number)),

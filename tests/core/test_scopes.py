@@ -622,7 +622,7 @@ def test_an_own_exception_undoes_too(a: Step) -> None:
     with World(body) as world:
         world.succeed(1)
         world.succeed("undo una")
-        assert world.error == {"type": "LookupError", "message": "mine"}
+        assert (world.error["type"], world.error["message"]) == ("LookupError", "mine")
 
 
 def test_many_steps_are_undone_one_by_one(a: Step) -> None:

@@ -101,11 +101,16 @@ def announced(database_url: str, table: str = "saga.worker") -> bool:
 
 @contextmanager
 def shop_worker(
-    database_url: str, broker_url: str, log: Path, *options: str, **environment: str
+    database_url: str,
+    broker_url: str,
+    log: Path,
+    *options: str,
+    app: str = "tests.live.shop",
+    **environment: str,
 ) -> Generator[Process]:
     """A worker of `tests.live.shop` that is ready."""
     urls = {"SAGA_DATABASE_URL": database_url, "SAGA_BROKER_URL": broker_url}
-    command = ("--app", "tests.live.shop", "worker", "--concurrency", "4", *options)
+    command = ("--app", app, "worker", "--concurrency", "4", *options)
     with saga_process(*command, environment=urls | environment, log=log) as worker:
         # The processes of a pool take their leases when they first need them.
         table = "saga.definition" if "prefork" in options else "saga.worker"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from saga import Permanent, Unknown, approval, expose, saga, signal, step
+from saga import Permanent, Retry, Unknown, approval, expose, saga, signal, step
 
 
 @step
@@ -21,6 +21,18 @@ def pay(amount: int) -> int:
     if amount > 1000:
         raise Permanent("too much")
     return amount
+
+
+@step(retry=Retry(max_attempts=2, first=timedelta(seconds=0.01)))
+def appraise(given: dict[str, Any]) -> Any:
+    """Of what has no value."""
+    return given["value"]
+
+
+@saga
+async def appraisal(given: dict[str, Any]) -> Any:
+    """Fails with a traceback."""
+    return await appraise(given)
 
 
 @pay.compensation

@@ -426,3 +426,40 @@ async def scoped_survey() -> None:
             raise LookupError
     except LookupError:
         await tell(1)
+
+
+def _parse(given: dict[str, object]) -> object:
+    return given["customer"]
+
+
+@step(retry=SOON)
+def charge(item: int) -> object:
+    """A fault of its own, below it."""
+    return _parse({"c4n4ry": item})
+
+
+@step(retry=SOON)
+def lend(item: int) -> str:
+    return troubles.do("lend")
+
+
+@lend.compensation(retry=SOON)
+def take_home(receipt: str | None, item: int) -> None:
+    raise OSError("the c4n4ry has flown")
+
+
+@saga
+async def charging(item: int) -> None:
+    await lend(item)
+    await charge(item)
+
+
+@saga
+async def household(item: int) -> None:
+    await charging(item)
+
+
+@saga
+async def miscounted(item: int) -> int:
+    await book(item)
+    return len([item][item:][0:]) // 0

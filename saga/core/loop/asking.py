@@ -55,5 +55,7 @@ def failure(name: str, position: int, event: Event) -> StepFailed:
     details: dict[str, Any] = dict(error.get("details") or {})
     if error.get("in_doubt"):
         details["in_doubt"] = True
+    if error.get("at"):
+        details["at"] = error["at"]
     kind = error.get("type") or event.state.capitalize()
     return StepFailed(name, str(kind), str(error.get("message", "")), details, position)

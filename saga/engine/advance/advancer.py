@@ -15,7 +15,7 @@ import psycopg
 
 from saga.core.rows import StepKey
 from saga.core.states import CLAIMABLE, FORWARD, SagaStatus
-from saga.engine.advance.after_landing import after_landing
+from saga.engine.advance.after_landing import after_landing, tell_of_failure
 from saga.engine.advance.cache import Cache, Owners
 from saga.engine.advance.code_watch import CodeWatch, RanTooLong
 from saga.engine.advance.decider import Decider
@@ -282,6 +282,7 @@ class Advancer:
         try:
             if decided.turns_round_now:
                 failpoint("P15")
+                tell_of_failure(live, decided.cause)
             if decided.has_more or (decided.ends and live.parent is not None):
                 self._shared.call(lambda store: after_landing(live, decided, store, self._outbox))
             if decided.ends and self._on_end is not None:

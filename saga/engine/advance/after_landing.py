@@ -4,9 +4,11 @@ Each of these may be lost with the process: a step that is no longer wanted then
 accounted for; a child that was not started, or whose end was not reported, is found by the sweeper.
 """
 
+import logging
 from collections.abc import Iterable
 from uuid import UUID
 
+from saga.core import failures
 from saga.core.rows import StepKey, StepRow, child_id
 from saga.core.states import OPEN, StepState
 from saga.core.undo.plan import dropped_state
@@ -22,6 +24,8 @@ from saga.storage.hot.rows import Landing, Move
 from saga.storage.hot.store import Store
 from saga.wakeups.message import ADVANCE, Sink, WakeUp
 
+log = logging.getLogger("saga.engine")
+
 
 def after_landing(live: Live, decided: Decided, store: Store, sink: Sink) -> None:
     """Drops what the saga no longer waits for, starts its children, reports its end."""
@@ -34,6 +38,15 @@ def after_landing(live: Live, decided: Decided, store: Store, sink: Sink) -> Non
         _set_off_children(decided.landing, store, sink)
     if decided.ends and live.parent is not None:
         report_to_parents([saga_id], store, sink)
+
+
+def tell_of_failure(live: Live, cause: BaseException | None) -> None:
+    """Logs what a saga's own code has raised. What a step has raised, its own attempt has told."""
+    if cause is None or failures.is_of_a_step(cause):
+        return
+    told = None if failures.is_private() else cause
+    name = type(cause).__name__
+    log.error("the code of saga %s %s raised %s", live.name, live.saga_id, name, exc_info=told)
 
 
 def _set_off_children(landing: Landing, store: Store, sink: Sink) -> None:

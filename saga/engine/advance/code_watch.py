@@ -1,6 +1,5 @@
 """Which sagas' code runs on which threads, and how to get it off one when it does not come back."""
 
-import asyncio
 import ctypes
 import sys
 import threading
@@ -8,16 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from saga.core import tracebacks
 from saga.engine.advance.live import Live
 
 T = TypeVar("T")
-
-_PACKAGE = f"{Path(__file__).parents[2]}/"
-_NOT_THE_USERS = (_PACKAGE, f"{Path(asyncio.__file__).parent}/", "<frozen")
 
 MOST_INTERRUPTS = 5
 """Code that catches so many interruptions and goes on is not to be stopped by another."""
@@ -46,12 +42,7 @@ class Running:
     def place(self) -> str | None:
         """The innermost line of the user's code, as `shop.py:31 in order`."""
         frame = sys._current_frames().get(self.thread)  # pyright: ignore[reportPrivateUsage]
-        while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
-            frame = frame.f_back
-        if frame is None:
-            return None
-        name = frame.f_code.co_filename.rpartition("/")[2]
-        return f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+        return tracebacks.place_in(frame)
 
     def has_run_for(self, now: float) -> float:
         """Seconds since it last took something from its journal; a replay from the beginning, which

@@ -43,7 +43,7 @@ class Forward:
         self._commands(live, decided, landing, decision)
         unwanted = ((position, False) for position in sorted(decision.unwanted))
         decided.dropped = [key for key in unwanted if key in live.open]
-        _verdict(landing, decision)
+        _verdict(decided, landing, decision)
         if live.status == "parked" and landing.status is None:
             landing.status = "running"
         if decided.dropped and landing.status is None:
@@ -136,11 +136,13 @@ class Forward:
         decided.closed.append(key)
 
 
-def _verdict(landing: Landing, decision: Decision) -> None:
+def _verdict(decided: Decided, landing: Landing, decision: Decision) -> None:
     match decision.verdict:
         case Finished(result):
             landing.status, landing.result = "completed", result
-        case Failed(error):
+        case Failed(error, traceback, cause):
             landing.status, landing.error, landing.undo_cause = "compensating", error, "failure"
+            landing.traceback = traceback
+            decided.cause = cause
         case _:
             pass

@@ -56,6 +56,7 @@ class Attempted:
             due_in=outcome.retry_in,
             worker_id=worker_id,
             reason=outcome.reason,
+            traceback=outcome.traceback,
         )
 
     def settled(self) -> Settled:
@@ -73,6 +74,7 @@ class Attempted:
             1,
             self.at,
             outcome.reason,
+            outcome.traceback,
         )
 
     def event(self, number: int) -> Event:
@@ -125,6 +127,7 @@ class Decided:
     dropped: list[Key] = field(default_factory=list[Key])
     recalled: list[int] = field(default_factory=list[int])  # positions of children
     rows: list[StepRow] | None = None  # as they will be, of a saga that compensates
+    cause: BaseException | None = None  # what the saga's code has raised
     may_grant: bool = True  # whether the thread that decides can take a step
 
     @property

@@ -15,7 +15,7 @@ from saga.core.declare.definitions import Compensation, StepDefinition
 from saga.core.declare.retry import Retry
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.event_loop import EventLoopThread
-from saga.engine.attempt.work import Outcome, Work
+from saga.engine.attempt.work import FinalState, OpenState, Outcome, Work
 from saga.errors import Unknown, WorkerLost
 from saga.failpoint import failpoint
 
@@ -57,7 +57,7 @@ class Attempts:
         try:
             values = step.decode_args(work.intent.args)
         except Exception as error:  # a validator of the user's may raise anything
-            return _failed(error, in_doubt=work.in_doubt)
+            return _bad("failed", error, work.in_doubt)
         leaves_no_trace = _leaves_no_trace(step)
         in_doubt = work.in_doubt and not leaves_no_trace
         if in_doubt:
@@ -66,7 +66,7 @@ class Attempts:
                 return answer
             in_doubt = step.prober is None
         why = _given_up(work, step.retry, in_doubt, leaves_no_trace)
-        return _failed(why, in_doubt) if why else self._call(step, values, work, in_doubt)
+        return _bad("failed", why, in_doubt) if why else self._call(step, values, work, in_doubt)
 
     def _call(
         self, step: StepDefinition[..., Any], values: dict[str, Any], work: Work, in_doubt: bool
@@ -80,7 +80,7 @@ class Attempts:
         try:
             return Outcome("succeeded", step.encode_result(value))
         except Exception as error:
-            return _failed(error, in_doubt=not step.read_only)
+            return _bad("failed", error, not step.read_only)
 
     def _ask_probe(
         self, step: StepDefinition[..., Any], values: dict[str, Any], work: Work
@@ -93,8 +93,8 @@ class Attempts:
                 )
             return None
         if work.lost > step.retry.max_losses or work.tries > step.retry.max_attempts + 1:
-            error = _described(_lost(work) if work.lost else Unknown(_NOT_ANSWERED))
-            return Outcome("blocked", error=error, in_doubt=True, reason=_NOT_ANSWERED)
+            error = _lost(work) if work.lost else Unknown(_NOT_ANSWERED)
+            return _bad("blocked", error, in_doubt=True, reason=_NOT_ANSWERED)
         try:
             found = self._run(step.call_probe, values, step.timeout)
             result = None if found is None else step.encode_result(found)
@@ -109,8 +109,7 @@ class Attempts:
     def _undo(self, undo: Compensation, work: Work) -> Outcome:
         why = _given_up(work, undo.retry, in_doubt=True)
         if why is not None:
-            error = _described(why, in_doubt=True)
-            return Outcome("blocked", error=error, in_doubt=True, reason=str(why))
+            return _bad("blocked", why, in_doubt=True, reason=str(why))
         try:
             result = work.result
             if result is None:
@@ -120,7 +119,7 @@ class Attempts:
                 result = found
             values = undo.arguments(result, work.intent.args)
         except Exception as error:
-            return Outcome("blocked", error=_described(error), reason="its arguments do not fit")
+            return _bad("blocked", error, in_doubt=False, reason="its arguments do not fit")
         failpoint("P6U")
         try:
             self._run(undo.call, values, undo.timeout)
@@ -188,20 +187,15 @@ def _ended_badly(
     verdict = retry.classify(error)
     doubt = in_doubt or (verdict == "unknown" and not harmless)
     log.info("%s %s attempt %d: %s", work.intent.name, work.key, work.attempt, type(error).__name__)
-    text = _described(error, doubt)
     pause = retry.pause(error, work.tries, random.random())
     if verdict != "fail" and work.tries < retry.max_attempts:
         state = "unknown" if doubt and verdict == "unknown" else "retrying"
-        return Outcome(
-            state, error=text, in_doubt=doubt, retry_in=pause, reason=failures.brief(error)
-        )
+        return _bad(state, error, doubt, retry_in=pause)
     if work.key.undo:
-        return Outcome("blocked", error=text, in_doubt=doubt, reason=failures.brief(error))
+        return _bad("blocked", error, doubt)
     if verdict == "unknown" and doubt:
-        return Outcome(
-            "unknown", error=text, in_doubt=True, retry_in=pause, reason=failures.brief(error)
-        )
-    return Outcome("failed", error=text, in_doubt=doubt, reason=failures.brief(error))
+        return _bad("unknown", error, in_doubt=True, retry_in=pause)
+    return _bad("failed", error, doubt)
 
 
 async def _in_context(coroutine: Coroutine[Any, Any, Any], ctx: StepContext) -> Any:
@@ -234,19 +228,27 @@ def _leaves_no_trace(step: StepDefinition[..., Any]) -> bool:
 
 def _unanswered(error: BaseException, retry: Retry, work: Work) -> Outcome:
     """The probe is asked again as long as there are attempts, then a person is."""
-    text = _described(error)
     if work.tries >= retry.max_attempts:
-        why = "the probe does not answer"
-        return Outcome("blocked", error=text, in_doubt=True, reason=why)
+        return _bad("blocked", error, in_doubt=True, reason="the probe does not answer")
     pause = retry.pause(error, work.tries, random.random())
-    return Outcome("unknown", error=text, in_doubt=True, retry_in=pause, reason="probe failed")
+    return _bad("unknown", error, in_doubt=True, retry_in=pause, reason="probe failed")
 
 
-def _failed(error: Exception, in_doubt: bool) -> Outcome:
+def _bad(
+    state: FinalState | OpenState,
+    error: BaseException,
+    in_doubt: bool,
+    *,
+    retry_in: float | None = None,
+    reason: str | None = None,
+) -> Outcome:
+    """An outcome that an exception says everything of."""
     return Outcome(
-        "failed", error=_described(error, in_doubt), in_doubt=in_doubt, reason=failures.brief(error)
+        state,
+        error=failures.describe(error, **({"in_doubt": True} if in_doubt else {})),
+        in_doubt=in_doubt,
+        retry_in=retry_in,
+        reason=reason or failures.brief(error),
+        traceback=failures.traceback_of(error),
+        cause=error,
     )
-
-
-def _described(error: BaseException, in_doubt: bool = False) -> str:
-    return failures.describe(error, in_doubt=True) if in_doubt else failures.describe(error)

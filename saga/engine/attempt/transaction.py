@@ -1,6 +1,7 @@
 """Steps that commit the user's writes with their outcome: exactly once, for this database."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -105,4 +106,4 @@ class Transactions:
 def _without_doubt(outcome: Outcome) -> Outcome:
     """What was rolled back had no effect, whatever the exception looked like."""
     state = "retrying" if outcome.state == "unknown" else outcome.state
-    return Outcome(state, outcome.result, outcome.error, False, outcome.retry_in, outcome.reason)
+    return replace(outcome, state=state, in_doubt=False)

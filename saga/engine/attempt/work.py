@@ -1,7 +1,7 @@
 """A lease in a worker's hand, and how an attempt ended."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -54,6 +54,8 @@ class Outcome:
     in_doubt: bool = False
     retry_in: float | None = None
     reason: str | None = None
+    traceback: str | None = None
+    cause: BaseException | None = field(default=None, compare=False)  # for those who watch
 
     @property
     def is_final(self) -> bool:

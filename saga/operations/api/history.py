@@ -5,12 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from saga.errors import SagaNotFound
 from saga.operations.api.access import Viewer
 from saga.operations.api.params import LARGEST, Limit
 from saga.operations.api.services import Using
-from saga.storage.queries import Transition, history
+from saga.storage.queries import TracebackRow, Transition, history, tracebacks
+from saga.storage.queries.tracebacks import MOST
 
 router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["sagas"])
 
@@ -20,6 +22,12 @@ class HistoryPage(BaseModel):
 
     transitions: list[Transition]
     next: int | None
+
+
+class TracebackPage(BaseModel):
+    """Oldest first, so that a cause stands before what it has led to."""
+
+    tracebacks: list[TracebackRow]
 
 
 @router.get("/history")
@@ -36,3 +44,20 @@ def show(
         raise SagaNotFound(f"there is no saga {saga_id}")
     more = len(rows) > limit
     return HistoryPage(transitions=list(rows[:limit]), next=rows[limit - 1].seq if more else None)
+
+
+@router.get("/tracebacks")
+def raised(
+    saga_id: UUID,
+    using: Using,
+    _: Viewer,
+    limit: Annotated[int, Query(ge=1, le=MOST, description="The latest so many.")] = MOST,
+) -> TracebackPage:
+    """What the code of a saga, of its steps and of all its children has raised."""
+
+    def read(connection: Connection) -> tuple[TracebackRow, ...]:
+        if not history(connection, saga_id, limit=1):
+            raise SagaNotFound(f"there is no saga {saga_id}")
+        return tracebacks(connection, saga_id, limit)
+
+    return TracebackPage(tracebacks=list(using.read(read)))

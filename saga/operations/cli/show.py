@@ -1,24 +1,38 @@
 """`saga show`."""
 
+from typing import Any
+
 import click
+from rich.console import Console
 
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.params import saga_id
 from saga.operations.cli.settings import settings
-from saga.operations.cli.timeline import render
+from saga.operations.cli.timeline import render, show_traceback
 from saga.operations.next_commands import next_commands
 from saga.operations.why import verdict
-from saga.storage.queries import detail, find_saga
+from saga.storage.queries import detail, find_saga, tracebacks
 
 
 @click.command("show", cls=SagaCommand)
 @saga_id
+@click.option("--traceback", is_flag=True, help="What its code and its children's has raised.")
 @click.option("--payloads", is_flag=True, help="Arguments and results of each step, too.")
-def command(saga_id: str, payloads: bool) -> None:
+def command(saga_id: str, payloads: bool, traceback: bool) -> None:
     """Show one saga: its steps as a timeline, undos in their place, and where it stands."""
     with reading() as connection:
         found = detail(connection, find_saga(connection, saga_id))
+        raised = tracebacks(connection, found.id) if traceback else ()
     lines = verdict(found)
-    value = {"verdict": "\n".join(lines), "saga": found, "commands": next_commands(found)}
-    settings().output.emit(value, lambda screen: render(screen, found, lines, payloads=payloads))
+    value: dict[str, Any] = {"verdict": "\n".join(lines), "saga": found}
+    value["commands"] = next_commands(found)
+    if traceback:
+        value["tracebacks"] = raised
+
+    def show(screen: Console) -> None:
+        render(screen, found, lines, payloads=payloads)
+        for row in raised:
+            show_traceback(screen, row)
+
+    settings().output.emit(value, show)

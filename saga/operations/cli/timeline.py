@@ -9,12 +9,12 @@ from rich.text import Text
 
 from saga.core.states import SagaStatus, StepState
 from saga.operations.cli.output import show_table
-from saga.operations.cli.safe import compact, safe
+from saga.operations.cli.safe import compact, safe, safe_lines
 from saga.operations.cli.styles import state_text, status_text
 from saga.operations.next_commands import next_commands
 from saga.operations.units import between, clock, counted
 from saga.operations.why import error_text, waits_for
-from saga.storage.queries import Attempt, SagaDetail, SignalRow, StepDetail
+from saga.storage.queries import Attempt, SagaDetail, SignalRow, StepDetail, TracebackRow
 
 _LONGEST = 300  # characters of somebody's error or payload on one line
 _DETAILS = 120
@@ -51,6 +51,18 @@ def show_commands(screen: Console, commands: Sequence[str]) -> None:
     screen.print()
     for line in commands:
         screen.print(Text(f"  {safe(line)}", "dim"), soft_wrap=True)
+
+
+def show_traceback(screen: Console, row: TracebackRow) -> None:
+    """Print one, under a line that says whose it is."""
+    screen.print()
+    what = f"the code of {row.name}" if row.position is None else f"{row.position} {row.name}"
+    undo = "undo of " if row.undo else ""
+    attempt = f", attempt {row.attempt}" if row.attempt else ""
+    title = f"{undo}{what}{attempt}: {row.outcome}, saga {row.saga_id}, {row.at:%Y-%m-%d %H:%M:%S}"
+    screen.print(Text(safe(title), "bold"))
+    for line in safe_lines(row.text.rstrip()):
+        screen.print(Text(line))
 
 
 def _head(saga: SagaDetail) -> Text:

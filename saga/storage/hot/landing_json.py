@@ -58,6 +58,7 @@ def _notes(owner: str, landing: Landing) -> Iterable[dict[str, Any]]:
             "after": settled.state,
             "attempt": settled.attempt,
             "reason": settled.reason,
+            "traceback": settled.traceback,
         }
     for asked in landing.asked:
         number += 1
@@ -76,4 +77,5 @@ def _notes(owner: str, landing: Landing) -> Iterable[dict[str, Any]]:
             "before": landing.before,
             "after": landing.status,
             "reason": landing.note,
+            "traceback": landing.traceback,
         }

@@ -61,6 +61,7 @@ class Settled:
     event: int | None
     at: float
     reason: str | None = None
+    traceback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Landing:
     error: str | None = None
     exposed: str | None = None
     undo_cause: str | None = None
+    traceback: str | None = None  # of the code that has failed
     note: str | None = None
     due_in: float | None = None
     consumed: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -133,6 +135,7 @@ class Move:
     worker_id: int | None = None
     actor: str | None = None
     reason: str | None = None
+    traceback: str | None = None
     note: str | None = None
     void: Literal["lost", "not begun"] | None = None
 

@@ -25,7 +25,7 @@ from saga.storage.hot.rows import Move, NewStep, Settled
 ASKED = Columns(NewStep)
 INTENT = Columns(Intent)
 MOVED = Columns(Move)
-SETTLED_STEP = Columns(Settled, "attempt", "before", "reason")
+SETTLED_STEP = Columns(Settled, "attempt", "before", "reason", "traceback")
 STEP = Columns(StepRow)
 
 # An undo takes back what was asked for then, whatever the code would ask for now.
@@ -88,10 +88,10 @@ WITH landing AS (
     FROM json_to_recordset(%(batch)s::json -> 'asked') AS a(id uuid, {ASKED.typed})
     JOIN held h ON h.id = a.id
 ), noted AS (
-  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason)
-  SELECT h.id, h.seq + n.number, n.position, n.undo, n.before, n.after, n.attempt, %(worker)s::bigint, n.reason
+  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, reason, traceback)
+  SELECT h.id, h.seq + n.number, n.position, n.undo, n.before, n.after, n.attempt, %(worker)s::bigint, n.reason, n.traceback
     FROM json_to_recordset(%(batch)s::json -> 'notes') AS n(
-      id uuid, number int, position int, undo bool, before text, after text, attempt int, reason text)
+      id uuid, number int, position int, undo bool, before text, after text, attempt int, reason text, traceback text)
     JOIN held h ON h.id = n.id
 )
 SELECT id, awaited, fence, seq FROM moved
@@ -145,8 +145,8 @@ WITH asked AS (
     FROM numbered n
    WHERE t.saga_id = n.saga_id AND t.position = n.position AND t.undo = n.undo
 ), noted AS (
-  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, actor, reason)
-  SELECT n.saga_id, n.seq + n.number, n.position, n.undo, n.before, n.after, n.token, n.worker_id, n.actor, n.reason
+  INSERT INTO saga.history (saga_id, seq, position, undo, before, after, attempt, worker_id, actor, reason, traceback)
+  SELECT n.saga_id, n.seq + n.number, n.position, n.undo, n.before, n.after, n.token, n.worker_id, n.actor, n.reason, n.traceback
     FROM numbered n
 )
 SELECT saga_id, position, undo, CASE WHEN is_new THEN events + event END AS event FROM numbered

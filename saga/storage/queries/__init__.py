@@ -19,6 +19,7 @@ from saga.storage.queries.snapshot import reader, shown_url, snapshot
 from saga.storage.queries.standstill import Crew, Standstill, standstill
 from saga.storage.queries.stats import GROUPS, Count, stats
 from saga.storage.queries.stranded import StrandedItem, stranded
+from saga.storage.queries.tracebacks import TracebackRow, tracebacks
 from saga.storage.queries.workers import WorkerRow, workers
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Standstill",
     "StepDetail",
     "StrandedItem",
+    "TracebackRow",
     "Transition",
     "WorkerRow",
     "announced_input",
@@ -64,5 +66,6 @@ __all__ = [
     "standstill",
     "stats",
     "stranded",
+    "tracebacks",
     "workers",
 ]
