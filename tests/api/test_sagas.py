@@ -200,5 +200,5 @@ def test_the_overview(service: Service) -> None:
     # It may still be at a step of an earlier test.
     until(lambda: [w["steps"] for w in api.get("/v1/workers").json["workers"]] == [0], "it is idle")
     names = [d["name"] for d in api.get("/v1/definitions").json["definitions"]]
-    assert names == ["fragile", "order", "parcel", "transfer"]
+    assert names == ["appraisal", "fragile", "order", "parcel", "transfer"]
     assert isinstance(api.get("/v1/effects", limit=1, standing="true").json["effects"], list)
