@@ -123,14 +123,15 @@ class Run:
         """
         loop, journal = self._loop, self._loop.journal
         journal.record(recorded)
+        news = [event for event in events if event.number > journal.applied]
+        if not news and self._input is None:
+            return
         before = loop.enter()
         try:
             self._start()
-            for event in events:
+            for event in news:
                 if journal.faulty:
                     break
-                if event.number <= journal.applied:
-                    continue
                 if event.number != journal.applied + 1:
                     raise ValueError(f"event {event.number} after {journal.applied}")
                 journal.applied = event.number
