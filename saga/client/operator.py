@@ -158,10 +158,14 @@ class Operator:
     def retry(self, saga_id: UUID | str, *, reason: str | None = None) -> None:
         """Lets a saga that failed go on from its failed step, with a fresh budget of attempts.
 
-        The failure is taken out of the journal; what it cancelled comes back, and waits have as
-        much time left as when the saga ended. A saga that its own code failed decides anew. Raises
-        Conflict if the saga has not failed, has undone anything, or if its code went on after the
-        step had failed.
+        The failure is taken out of the journal, and the code of today decides anew: the step that
+        failed gets the arguments that the code has for it now. One that may have had an effect is
+        asked with those of its history only: with others the saga is parked, with both in its
+        note; so is one whose child was started with others. What failed or was cancelled and is
+        not asked for any more does not run. Steps and children that the code asked for after the
+        failure are not done twice: asked for again, they give what they gave. Waits have as much
+        time left as when the saga ended. Raises Conflict if the saga has not failed, or has undone
+        anything.
         """
 
         def work(connection: psycopg.Connection, held: Held) -> list[WakeUp]:

@@ -1,17 +1,19 @@
-"""A saga that failed goes on from where it failed, its children that failed with it."""
+"""A saga that failed goes on from where it failed, and what it asks for again is what its code asks
+for today. Its children that failed go on once it has asked for them.
+"""
 
 from uuid import UUID
 
 import psycopg
 
-from saga.core.rows import StepKey, StepRow, child_id
-from saga.core.states import SagaStatus, StepState
-from saga.core.undo.reopening import failed_position, failures_to_take_back
+from saga.core.rows import child_id
+from saga.core.states import FORWARD, SagaStatus, StepState
+from saga.core.undo.reopening import failed_position
 from saga.errors import Conflict
 from saga.storage.hot.store import Store
 from saga.storage.turning import by_hand, stuck
 from saga.storage.turning.by_hand import Held
-from saga.storage.turning.take_back import take_back
+from saga.storage.turning.take_back import reopen
 from saga.wakeups.message import ADVANCE, WakeUp
 
 _WHY_NOT = {
@@ -31,72 +33,30 @@ def retry(
         raise Conflict(
             f"saga {held.id} is a child of {held.parent_id}, which has seen it fail: retry that one"
         )
-    return _reopen(connection, held, actor, reason, due_in)
-
-
-def _reopen(
-    connection: psycopg.Connection, held: Held, actor: str, reason: str | None, due_in: float
-) -> list[WakeUp]:
     if held.status == SagaStatus.PARKED:
         stuck.forgive(connection, held.id, actor=actor, reason=reason)
         return [WakeUp(held.queue, ADVANCE, held.id)]
+    _check(connection, held)
+    reopen(connection, held, actor, reason, due_in)
+    return [WakeUp(held.queue, ADVANCE, held.id)]
+
+
+def _check(connection: psycopg.Connection, held: Held) -> None:
+    """Raises Conflict if the failure cannot be taken back: it, or that of a child."""
     if held.status != SagaStatus.FAILED:
         why = _WHY_NOT.get(SagaStatus(held.status), "only a saga that failed can be retried")
         raise Conflict(f"saga {held.name} {held.id} is {held.status}: {why}")
     rows = Store(connection).load_steps(held.id)
     position = failed_position(held.error)
-    if position is not None:
-        _check(held, rows, position)
-    positions = by_hand.ended_with_failure(connection, held.id, position)
-    wakeups = _reopen_children(connection, held, rows, positions, actor, reason, due_in)
-    reopened = take_back(
-        connection,
-        held.id,
-        positions,
-        after="ready",
-        actor=actor,
-        reason=reason or "retried",
-        due_in=due_in,
-    )
-    by_hand.go_on(connection, held.id, actor=actor, reason=reason, due_in=due_in)
-    wakeups += [
-        WakeUp.for_step(step.queue or "", step.name, StepKey(held.id, step.position, False))
-        for step in reopened
-        if step.state == "ready"
-    ]
-    return [*wakeups, WakeUp(held.queue, ADVANCE, held.id)]
-
-
-def _check(held: Held, rows: list[StepRow], position: int) -> None:
-    """Raises Conflict if the failure cannot be taken back."""
-    if failures_to_take_back(rows, position):
-        return
     row = next((row for row in rows if row.position == position and not row.undo), None)
     if row is not None and row.state == StepState.SKIPPED:
         raise Conflict(f"saga {held.id}: a person skipped its step {position} {row.intent.name}")
-    raise Conflict(
-        f"saga {held.id}: its code went on after step {position} "
-        f"{row.intent.name if row else ''} had failed, so the failure cannot be taken back"
-    )
-
-
-def _reopen_children(
-    connection: psycopg.Connection,
-    held: Held,
-    rows: list[StepRow],
-    positions: list[int],
-    actor: str,
-    reason: str | None,
-    due_in: float,
-) -> list[WakeUp]:
-    wakeups: list[WakeUp] = []
+    ended = by_hand.ended_with_failure(connection, held.id, position)
     for row in rows:
-        if row.intent.kind != "child" or row.undo or row.position not in positions:
-            continue
-        child = _held_child(connection, child_id(held.id, row.position))
-        if child.status != SagaStatus.RUNNING:
-            wakeups += _reopen(connection, child, actor, reason, due_in)
-    return wakeups
+        if row.intent.kind == "child" and not row.undo and row.position in ended:
+            child = _held_child(connection, child_id(held.id, row.position))
+            if child.status not in FORWARD:
+                _check(connection, child)
 
 
 def _held_child(connection: psycopg.Connection, saga_id: UUID) -> Held:

@@ -138,8 +138,10 @@ class Run:
                 loop.now = max(loop.now, event.at)
                 if event.kind == "settled":
                     journal.settle(event)
-                else:
+                elif event.kind == "signal":
                     journal.receive(event)
+                else:
+                    journal.take_back(event.position)
                 self._turn()
         finally:
             loop.leave(before)

@@ -20,6 +20,8 @@ class Ask:
     """Epoch seconds: when the timer fires, or the deadline of a signal or an approval."""
     after: int
     """The number of the last event applied when this was asked; 0 at the start."""
+    again: bool = False
+    """Its row is there: it failed or was cancelled, and that was taken back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal["settled", "signal"]
+EventKind = Literal["settled", "signal", "taken_back"]
 Outcome = Literal["succeeded", "failed", "cancelled", "skipped", "blocked"]
 """How something settled. `skipped`: a person decided that it will not be done; `blocked`: a person
 has to decide, which settles an undo for its scope and nothing else."""
@@ -22,7 +22,8 @@ class Event:
     """The database's clock, epoch seconds; it becomes the loop's time."""
     kind: EventKind
     position: int = 0
-    """Of what settled; 0 for a signal."""
+    """Of what settled; 0 for a signal. In the place of a failure that was taken back: what the code
+    asks for from then on has positions from this one, 0: from where it is."""
     undo: bool = False
     """An undo that a scope asked for has settled."""
     state: Outcome = "succeeded"
@@ -48,3 +49,12 @@ class Recorded:
     """Of its arguments; None: it was written by a release that kept none, or is an undo."""
     args: str | None = None
     """Its arguments as they are stored, where the digest is not enough to go by."""
+    again: bool = False
+    """It failed or was cancelled, and that was taken back: it runs only if it is asked for."""
+    in_doubt: bool = False
+    """It may have had its effect."""
+
+    @property
+    def is_open_to_change(self) -> bool:
+        """Whether something else may be asked in its place: nothing of it has happened."""
+        return self.again and not self.in_doubt and self.kind == "step"

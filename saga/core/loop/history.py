@@ -20,6 +20,9 @@ not.
 
 
 _NOT_AT_HAND = "other arguments"
+_TRIED = """
+It was tried with those of its history and may have had an effect: it is not asked with others
+under the same idempotency key. Deploy code that asks with those, or stop the saga (saga cancel)"""
 
 
 class History:
@@ -31,11 +34,13 @@ class History:
     are stored.
     """
 
-    __slots__ = ("_arguments", "doubt", "highest", "items", "wrong")
+    __slots__ = ("_arguments", "_resumed", "doubt", "highest", "items", "skipped", "wrong")
 
     def __init__(self) -> None:
         self.items: dict[int, Recorded] = {}
+        self.skipped: dict[int, Recorded] = {}
         self.highest = 0
+        self._resumed = 0
         self.wrong: int | None = None
         self.doubt: list[int] = []
         self._arguments: dict[int, tuple[str, str]] = {}
@@ -44,7 +49,7 @@ class History:
         """Take in an item; `asked`: what the code has asked in its place already."""
         self.highest = max(self.highest, key)
         if asked is None:
-            self.items[key] = item
+            (self.skipped if 0 < key < self._resumed else self.items)[key] = item
         elif asked[:2] != (item.kind, item.name) or item.digest not in (None, asked[2]):
             self.items[key] = item
             self.part(key)
@@ -56,10 +61,35 @@ class History:
         item = self.items.get(key)
         if item is None:
             return None
-        if not self._fits(key, item, intent, counted):
+        if not (item.is_open_to_change or self._fits(key, item, intent, counted)):
             self.part(key)
             return None
         return self.items.pop(key)
+
+    def skip(self, resumed: int) -> None:
+        """A failure was taken back, and what the code asks from now on comes at `resumed` or later:
+        what it asked before, when it had seen the failure, is `skipped`.
+        """
+        self._resumed = max(self._resumed, resumed)
+        for key in sorted(key for key in self.items if 0 < key < resumed):
+            self.skipped[key] = self.items.pop(key)
+
+    def adopt(self, intent: Intent, counted: Counted | None) -> int | None:
+        """The position of what was skipped and is asked for again: it is not done twice. A timer
+        is: it has no effect, and its time may be over. What a signal's wait got is still there.
+        """
+        if intent.kind in ("timer", "signal"):
+            return None
+        for key, item in sorted(self.skipped.items()):
+            if self._is_same(key, item, intent, counted):
+                self.items[key] = self.skipped.pop(key)
+                return key
+        return None
+
+    @property
+    def unmet(self) -> list[int]:
+        """What the code did not ask for, and should have."""
+        return [key for key, item in self.items.items() if not item.again]
 
     def part(self, key: int) -> None:
         if self.wrong is None:
@@ -80,7 +110,24 @@ class History:
     @property
     def arguments(self) -> str:
         """How the arguments differ, where they do."""
-        return arguments(self._arguments)
+        text = arguments(self._arguments)
+        held = [item for key in self._arguments if (item := self.items.get(key)) and item.again]
+        return text + (_TRIED if any(item.kind in ("step", "child") for item in held) else "")
+
+    def _is_same(self, key: int, item: Recorded, intent: Intent, counted: Counted | None) -> bool:
+        """Whether what was skipped is asked for again, as far as can be told."""
+        if (item.kind, item.name) != intent.signature:
+            return False
+        if item.digest == intent.digest or (item.digest is None and item.args is None):
+            return True
+        if counted is None or item.kind == "approval":
+            return False
+        if item.args is not None:
+            stored = counted(item.args)
+            return stored is not None and digest_of(stored) == intent.digest
+        self.doubt.append(key)
+        self._arguments[key] = _NOT_AT_HAND, counted(intent.args) or intent.args
+        return False
 
     def _fits(self, key: int, item: Recorded, intent: Intent, counted: Counted | None) -> bool:
         if (item.kind, item.name) != intent.signature:

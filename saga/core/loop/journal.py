@@ -37,6 +37,7 @@ class Journal:
         "_history",
         "_loop",
         "_mailbox",
+        "_missed",
         "_over",
         "_ring",
         "_taken",
@@ -45,6 +46,7 @@ class Journal:
         "asked",
         "closed",
         "exposed",
+        "last",
         "misfit",
         "open",
         "saga_id",
@@ -61,7 +63,9 @@ class Journal:
         self.exposed: str | None = None
         self.closed = False
         self.misfit: str | None = None
-        self.asked: list[Asked] = []
+        self.asked: list[Asked | None] = []
+        self.last = 0
+        """The position that was asked for last."""
         self.undone: dict[int, Asked] = {}
         self.open: dict[int, asyncio.Future[Event] | Alarm] = {}
         self.unwanted: frozenset[int] = frozenset()
@@ -73,6 +77,7 @@ class Journal:
         self._commands: dict[int | tuple[str, int], Command] = {}
         self._taken: dict[int | tuple[str, int], Command] = {}
         self._mailbox: Mailbox | None = None
+        self._missed: dict[int, Event] = {}
         self._deadlines: dict[int, float] | None = None
         self._turned_away = 0
 
@@ -109,7 +114,9 @@ class Journal:
         """Ask for the undo of the step or child at a position."""
         future = self._future()
         self.undone[position] = *intent.signature, None
-        if self._is_fresh(-position, intent, None):
+        if -position in self._history.items:
+            self._history.meet(-position, intent, None)
+        else:
             self._commands[-position] = Ask(position, True, intent, None, self.applied)
         self.open[-position] = future
         return future
@@ -133,11 +140,6 @@ class Journal:
             self._deadlines[self.last] = due
         return future
 
-    @property
-    def last(self) -> int:
-        """The position that was asked for last."""
-        return len(self.asked)
-
     def drop(self, key: int) -> bool:
         """The code no longer waits for it. False if it has settled, or was never really asked."""
         if self.closed or self.open.pop(key, None) is None:
@@ -146,7 +148,8 @@ class Journal:
             return False
         if key not in self._over:
             self._commands["drop", key] = Drop(abs(key), key < 0)
-            if key > 0 and self.asked[key - 1][0] in ("step", "child"):
+            asked = self._asked(key)
+            if key > 0 and asked is not None and asked[0] in ("step", "child"):
                 self.unwanted = self.unwanted.union((key,))
         return True
 
@@ -174,13 +177,19 @@ class Journal:
             self.unwanted = self.unwanted.difference((key,))
         waiter = self.open.pop(key, None)
         if waiter is None:
-            if event.position > len(self.asked) and not event.undo:
-                self._history.part(key)
+            self._miss(key, event)
         elif isinstance(waiter, asyncio.Future):
             if not waiter.done():
                 waiter.set_result(event)
         else:
             self._ring(waiter)
+
+    def take_back(self, resumed: int) -> None:
+        """In the place of a failure. What the code asks from here on has positions from `resumed`,
+        or is what it had asked when it saw the failure, whose outcome it then gets.
+        """
+        self.asked.extend([None] * (resumed - 1 - len(self.asked)))
+        self._history.skip(resumed)
 
     def receive(self, event: Event) -> None:
         """Apply a signal: the earliest wait of its name takes it, or it is kept for the next."""
@@ -219,11 +228,11 @@ class Journal:
         """How the code and the history have parted, or None if they have not."""
         history = self._history
         if not self.faulty:
-            left = history.doubt or history.items
+            left = history.doubt or history.unmet
             history.wrong = min(left, key=abs) if left else self._gap()
         if history.wrong is None:
             return self.misfit
-        asked = {key + 1: asked for key, asked in enumerate(self.asked)}
+        asked = {key: asked for key, asked in enumerate(self.asked, 1) if asked}
         asked.update((-position, undo) for position, undo in self.undone.items())
         return history.difference(asked, self._is_anew)
 
@@ -263,17 +272,24 @@ class Journal:
         due: float | None,
         counted: Counted | None,
     ) -> None:
-        self.asked.append((intent.kind, intent.name, intent.digest))
-        position = len(self.asked)
+        asked: Asked = intent.kind, intent.name, intent.digest
+        history = self._history
+        adopted = history.adopt(intent, counted) if history.skipped else None
+        if adopted is None:
+            self.asked.append(asked)
+            position = len(self.asked)
+        else:
+            self.asked[adopted - 1] = asked
+            position = adopted
+        self.last = position
         self.open[position] = waiter
-        if not self._history.items or self._is_fresh(position, intent, counted):
+        item = history.items.get(position) if history.items else None
+        if item is None:
             self._commands[position] = Ask(position, False, intent, due, self.applied)
-
-    def _is_fresh(self, key: int, intent: Intent, counted: Counted | None) -> bool:
-        known = key in self._history.items
-        if known:
-            self._history.meet(key, intent, counted)
-        return not known
+        elif history.meet(position, intent, counted) and item.again:
+            self._commands[position] = Ask(position, False, intent, due, self.applied, again=True)
+        if adopted in self._missed:
+            self.settle(self._missed.pop(adopted))
 
     def _deliver(self, position: int, event: Event) -> None:
         waiter = self.open.pop(position)
@@ -288,6 +304,13 @@ class Journal:
             return self.undone.get(-key)
         return self.asked[key - 1] if key <= len(self.asked) else None
 
+    def _miss(self, key: int, event: Event) -> None:
+        """Nobody waits for it: it was dropped, or it was skipped and may be adopted yet."""
+        if key > len(self.asked):
+            self._history.part(key)
+        elif key > 0 and self.asked[key - 1] is None:
+            self._missed[key] = event
+
     def _gap(self) -> int | None:
         """A position that is asked for anew although the history holds later ones."""
         for key in self._commands:
@@ -297,4 +320,6 @@ class Journal:
 
     def _is_anew(self, key: int) -> bool:
         """Not so for a wait whose signal had come before: it is never written down."""
-        return key in self._commands and ("consume", key) not in self._commands
+        command = self._commands.get(key)
+        is_new = isinstance(command, Ask) and not command.again
+        return is_new and ("consume", key) not in self._commands

@@ -23,6 +23,7 @@ from saga.engine.advance.live import Live
 from saga.engine.advance.loader import Loader
 from saga.engine.advance.shared_store import ClaimJob, SharedStore
 from saga.engine.advance.stages import (
+    AskedAgain,
     Attempted,
     Decided,
     Doubted,
@@ -35,6 +36,7 @@ from saga.engine.attempt.work import Ended, Work
 from saga.failpoint import failpoint
 from saga.storage.hot.rows import Known, Landed, Loaded, Move
 from saga.storage.hot.store import Store
+from saga.storage.turning.ask_again import ask_again
 from saga.storage.turning.late_effects import keep_effect
 from saga.storage.turning.take_back import block_failures
 from saga.wakeups.message import ADVANCE, WakeUp
@@ -42,7 +44,7 @@ from saga.wakeups.outbox import Outbox
 
 log = logging.getLogger("saga.engine")
 
-Decision = Decided | Doubted | Held | RecordFirst | None
+Decision = Decided | AskedAgain | Doubted | Held | RecordFirst | None
 """None: there is nothing to do."""
 
 _ROUNDS = 4  # conflicts before a thread waits
@@ -164,7 +166,7 @@ class Advancer:
     ) -> Work | None:
         """Attempted -> Recorded, or direct -> Decided -> landed; anew after a conflict."""
         live = self._cache.take(saga_id)
-        doubted: Doubted | None = None
+        doubted: tuple[int, ...] | None = None
         news = News()
         try:
             for is_anew in (False, *[True] * (_ROUNDS - 1)):
@@ -172,14 +174,13 @@ class Advancer:
                 live, loaded = self._load(saga_id, live, news)
                 if live is None:
                     return None
-                if doubted:
-                    news = self._with_evidence(saga_id, news, doubted.positions)
+                news = self._with_evidence(saga_id, news, doubted)
                 decided = self._decide(live, loaded, news, may_grant, park)
                 landed = self._land(live, decided)
                 if landed is not None:
                     return self._confirm(live, decided, landed)
                 attempted = news.direct
-                doubted = decided if isinstance(decided, Doubted) else None
+                doubted = _doubted(doubted, decided)
                 live = self._go_on_from(live, decided)
             self._watch.close(live)
         except RanTooLong:
@@ -228,11 +229,13 @@ class Advancer:
         self._watch.close(live)
         return None
 
-    def _with_evidence(self, saga_id: UUID, news: News, positions: tuple[int, ...]) -> News:
+    def _with_evidence(self, saga_id: UUID, news: News, positions: tuple[int, ...] | None) -> News:
         def read(store: Store) -> Evidence:
-            return Evidence(store.arguments(saga_id, positions), store.other_pythons(saga_id))
+            stored = store.arguments(saga_id, positions or ())
+            arguments = {position: stored.get(position) for position in positions or ()}
+            return Evidence(arguments, store.other_pythons(saga_id))
 
-        return replace(news, evidence=self._shared.call(read))
+        return news if positions is None else replace(news, evidence=self._shared.call(read))
 
     def _decide(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool, park: str | None
@@ -256,12 +259,25 @@ class Advancer:
                 lambda store: block_failures(store, live.saga_id, held.seen, held.block)
             )
             return None
+        if isinstance(decided, AskedAgain):
+            self._ask_again(live.saga_id, decided)
+            return None
         if isinstance(decided, Decided) and decided.landing is not None:
             return self._shared.land(decided.landing, decided.grant, decided.wakeups)
         if isinstance(decided, Decided) and decided.wakeups:
             self._outbox.publish(decided.wakeups)
             self._outbox.send()
         return live.as_landed
+
+    def _ask_again(self, saga_id: UUID, decided: AskedAgain) -> None:
+        failpoint("P19")
+        children = self._shared.call(
+            lambda store: ask_again(store, saga_id, decided.seen, decided.steps)
+        )
+        failpoint("P20")
+        wakeups = [WakeUp(child.queue, ADVANCE, child.id) for child in children]
+        self._outbox.publish([*decided.wakeups, *wakeups])
+        self._outbox.send()
 
     def _confirm(self, live: Live, decided: Decision, landed: Landed) -> Work | None:
         """The saga moves on in memory as it has in the database."""
@@ -351,3 +367,8 @@ class Advancer:
             live.traceparent,
             lambda: self._shared.call(lambda store: store.course(live.saga_id)),
         )
+
+
+def _doubted(before: tuple[int, ...] | None, decided: Decision) -> tuple[int, ...] | None:
+    """The positions whose arguments are to be read; None: nothing is in doubt."""
+    return (*(before or ()), *decided.positions) if isinstance(decided, Doubted) else before

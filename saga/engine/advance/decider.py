@@ -13,7 +13,15 @@ from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.forward import Forward
 from saga.engine.advance.handover import Handover
 from saga.engine.advance.live import Live
-from saga.engine.advance.stages import RECORD_FIRST, Decided, Doubted, Held, News, RecordFirst
+from saga.engine.advance.stages import (
+    RECORD_FIRST,
+    AskedAgain,
+    Decided,
+    Doubted,
+    Held,
+    News,
+    RecordFirst,
+)
 from saga.engine.attempt.catalog import Catalog
 from saga.errors import Divergence, UnknownSaga
 from saga.storage.hot.rows import Landing, Loaded
@@ -44,7 +52,7 @@ class Decider:
 
     def decide(
         self, live: Live, loaded: Loaded | None, news: News, *, may_grant: bool
-    ) -> Decided | Doubted | RecordFirst | None:
+    ) -> Decided | AskedAgain | Doubted | RecordFirst | None:
         """What the saga does next; None if there is nothing to do."""
         if live.status in ENDED:
             dropped = [key for key, kind in live.open.items() if kind == "step" and not key[1]]
@@ -57,7 +65,7 @@ class Decider:
 
     def _forward_or_park(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool
-    ) -> Decided | Doubted | RecordFirst | None:
+    ) -> Decided | AskedAgain | Doubted | RecordFirst | None:
         try:
             return self._watch.run(
                 live, lambda: self._forward.decide(live, loaded, news, may_grant)
@@ -65,8 +73,8 @@ class Decider:
         except UnknownSaga as error:
             return RECORD_FIRST if news.direct else self._elsewhere(live, str(error))
         except Divergence as error:
-            if news.evidence is None:
-                positions = error.positions if isinstance(error, Doubt) else ()
+            positions = error.positions if isinstance(error, Doubt) else ()
+            if news.evidence is None or not news.evidence.arguments.keys() >= set(positions):
                 return RECORD_FIRST if news.direct else Doubted(positions)
             why = error.diff + _of_pythons(news.evidence.pythons)
             return self.park(live, news, why, error.arguments)

@@ -1,7 +1,7 @@
 """Going forward: replay the saga's code and turn its commands into a landing."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from saga.core.failures import TIMED_OUT
 from saga.core.loop.commands import Ask, Consume, Drop
@@ -10,7 +10,15 @@ from saga.core.states import StepState
 from saga.core.twice import CHECK_REPLAYS, CheckedRun
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
 from saga.engine.advance.live import Live, events_of, recorded_of
-from saga.engine.advance.stages import Decided, Key, News, events_in
+from saga.engine.advance.stages import (
+    RECORD_FIRST,
+    AskedAgain,
+    Decided,
+    Key,
+    News,
+    RecordFirst,
+    events_in,
+)
 from saga.engine.attempt.catalog import Catalog
 from saga.storage.hot.rows import Landing, Loaded, Settled
 from saga.wakeups.message import ADVANCE, WakeUp
@@ -29,7 +37,9 @@ class Forward:
         self._clock = clock
         self._kind = CheckedRun if os.environ.get(CHECK_REPLAYS, "0") != "0" else Run
 
-    def decide(self, live: Live, loaded: Loaded | None, news: News, may_grant: bool) -> Decided:
+    def decide(
+        self, live: Live, loaded: Loaded | None, news: News, may_grant: bool
+    ) -> Decided | AskedAgain | RecordFirst:
         """Runs the saga's code as far as it goes: what it wants."""
         run = self.catch_up(live, loaded, news)
         landing = Landing(live.saga_id, live.seen, live.status)
@@ -38,6 +48,9 @@ class Forward:
         run.catch_up(events_in(landing))
         self._end_waits(run, live, decided, landing)
         decision = run.decide()
+        again = [one for one in decision.commands if isinstance(one, Ask) and one.again]
+        if again:
+            return RECORD_FIRST if news.direct else self._again(live, again)
         if decision.exposed != live.exposed:
             landing.exposed = decision.exposed
         self._commands(live, decided, landing, decision)
@@ -106,6 +119,13 @@ class Forward:
         elif loaded is not None:
             live.run.catch_up(events_of(loaded), recorded_of(loaded))
         return live.run
+
+    def _again(self, live: Live, asks: Sequence[Ask]) -> AskedAgain:
+        landing = Landing(live.saga_id, live.seen, live.status)
+        decided = Decided(landing)
+        for ask in asks:
+            self._dispatcher.ask(live, decided, landing, ask, may_grant=False)
+        return AskedAgain(live.seen, landing.asked, decided.wakeups)
 
     def _commands(self, live: Live, decided: Decided, landing: Landing, decision: Decision) -> None:
         for command in decision.commands:

@@ -7,15 +7,16 @@ from uuid import UUID
 from saga.core.loop.events import Event, Recorded
 from saga.core.replay import Run
 from saga.core.rows import StepRow
-from saga.core.states import DECIDABLE, ENDED, OPEN, SagaStatus
+from saga.core.states import DECIDABLE, ENDED, OPEN, REOPENABLE, SagaStatus
 from saga.core.undo.plan import EVERYTHING, Choice
 from saga.engine.advance.stages import Attempted, Decided
 from saga.storage.hot.rows import LARGE, Known, Landed, Landing, Loaded, Seen
 from saga.storage.turning.stuck import MOST_LOSSES
+from saga.storage.turning.take_back import TAKEN_BACK, resumed_at
 
 _SAGA, _ENTRY = 8_000, 700  # bytes of a coroutine with its loop, and of an entry in its journal
 
-_NONE: Mapping[int, str] = {}
+_NONE: Mapping[int, str | None] = {}
 
 
 @dataclass(slots=True)
@@ -191,12 +192,15 @@ def events_of(loaded: Loaded) -> list[Event]:
         if row.event is not None
     ]
     signals = [
-        Event(s.event, s.at, "signal", payload=s.payload, name=s.name) for s in loaded.signals
+        Event(s.event, s.at, "taken_back", resumed_at(s.payload))
+        if s.name == TAKEN_BACK
+        else Event(s.event, s.at, "signal", payload=s.payload, name=s.name)
+        for s in loaded.signals
     ]
     return sorted(settled + signals, key=lambda event: event.number) if signals else settled
 
 
-def recorded_of(loaded: Loaded, arguments: Mapping[int, str] = _NONE) -> list[Recorded]:
+def recorded_of(loaded: Loaded, arguments: Mapping[int, str | None] = _NONE) -> list[Recorded]:
     """The commands that the journal holds, as far as the snapshot shows them; with `arguments`
     where digests were not enough to go by.
     """
@@ -209,6 +213,8 @@ def recorded_of(loaded: Loaded, arguments: Mapping[int, str] = _NONE) -> list[Re
             row.state not in OPEN,
             row.digest,
             row.args if row.undo else arguments.get(row.position, row.args),
+            row.event is None and row.state in REOPENABLE and not row.undo,
+            row.in_doubt,
         )
         for row in loaded.steps
     ]

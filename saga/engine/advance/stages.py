@@ -13,7 +13,7 @@ from saga.core.loop.events import Event
 from saga.core.rows import StepRow
 from saga.core.states import ENDED, SagaStatus
 from saga.engine.attempt.work import Outcome, Work
-from saga.storage.hot.rows import Landing, Move, Seen, Settled
+from saga.storage.hot.rows import Landing, Move, NewStep, Seen, Settled
 from saga.wakeups.message import WakeUp
 
 Key = tuple[int, bool]
@@ -89,7 +89,7 @@ class Attempted:
 class Evidence:
     """What tells whether and why a saga's code has parted from its history."""
 
-    arguments: Mapping[int, str]  # as they are stored, where digests did not suffice
+    arguments: Mapping[int, str | None]  # as they are stored, where digests did not suffice
     pythons: str | None  # other versions than this process's that the saga was on
 
 
@@ -172,6 +172,17 @@ class Held:
 
     seen: Seen
     block: tuple[StepRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """Its failure was taken back, and these are what the code asks for in its place today: opened
+    again if the saga still is as it was seen, which is then decided upon anew.
+    """
+
+    seen: Seen
+    steps: list[NewStep]
+    wakeups: list[WakeUp]
 
 
 @dataclass(frozen=True, slots=True)

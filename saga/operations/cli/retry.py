@@ -20,6 +20,8 @@ from saga.operations.cli.selection import Selection, selecting
 def command(*, reason: str | None, by: str | None, wait_for: float | None, **selected: Any) -> int:
     """Let failed sagas go on from the step that failed, with a fresh budget of attempts.
 
+    Their code decides, as it is now: mended, it gives the step other arguments. Where those would
+    repeat what may have happened with the old ones, the saga is parked, and `saga show` has both.
     A filter that names no status is of those that failed.
     """
     selection = Selection(**selected)
@@ -32,5 +34,5 @@ def command(*, reason: str | None, by: str | None, wait_for: float | None, **sel
             ends.wait(one.id, ("completed",))
 
         return selection.act(
-            found, act, "it goes on from the step that failed: see `saga show`", ends
+            found, act, "its code asks again for what failed: see `saga show`", ends
         )

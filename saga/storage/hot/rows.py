@@ -176,6 +176,7 @@ class LoadedStep(NamedTuple):
     payload: str | None
     digest: int | None
     args: str | None  # only where there is no digest
+    in_doubt: bool
 
 
 class LoadedSignal(NamedTuple):

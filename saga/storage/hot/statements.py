@@ -201,7 +201,7 @@ _HEAD = f"""s.id, s.name, s.version, s.queue, s.status, {payloads.read("s.input"
 _ENTRY = f"""t.position, t.undo, t.kind, t.name, t.state, t.event, extract(epoch FROM t.settled_at)::float8,
        {payloads.read(_OUTCOME)}, t.digest,
        CASE WHEN t.digest IS NULL AND NOT t.undo AND t.kind IN ('step', 'child', 'approval')
-            THEN {payloads.read("t.args")} END"""
+            THEN {payloads.read("t.args")} END, t.in_doubt"""
 _LETTER = (
     f"g.event, extract(epoch FROM g.received_at)::float8, g.name, {payloads.read('g.payload')}"
 )

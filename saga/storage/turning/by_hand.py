@@ -1,5 +1,6 @@
 """What people do to sagas: the parts of short transactions that hold the saga's row."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +26,7 @@ class Held(NamedTuple):
 
 _COLUMNS = f"id, name, queue, status, undo_cause, {payloads.read('error')}, parent_id"
 _HOLD = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s FOR UPDATE"
+_HOLD_ALL = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = ANY(%(id)s) ORDER BY id FOR UPDATE"
 _LOOK = f"SELECT {_COLUMNS} FROM saga.saga WHERE id = %(id)s"
 
 # Sagas are locked in the order of their ids, whatever their kinship.
@@ -89,6 +91,12 @@ def hold(connection: psycopg.Connection, saga_id: UUID) -> Held | None:
     """Locks a saga; None if there is none of this id."""
     row = connection.execute(_HOLD, {"id": saga_id}).fetchone()
     return Held(*row) if row else None
+
+
+def hold_all(connection: psycopg.Connection, saga_ids: Sequence[UUID]) -> dict[UUID, Held]:
+    """The same of several."""
+    rows = connection.execute(_HOLD_ALL, {"id": list(saga_ids)})
+    return {row[0]: Held(*row) for row in rows}
 
 
 def look(connection: psycopg.Connection, saga_id: UUID) -> Held | None:
