@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from saga import approval, saga, scope, signal, step
+from saga import Permanent, approval, saga, scope, signal, step
 from tests.faults import effects
 from tests.faults.sagas import SOON
 
@@ -86,3 +86,25 @@ async def stamps() -> None:
             raise LookupError
     except LookupError:
         pass
+
+
+@step(retry=SOON)
+def bill(cents: int) -> int:
+    if os.environ.get("V", "1") == "1":
+        raise Permanent("no such amount")
+    effects.do("bill")
+    return cents
+
+
+@step(retry=SOON)
+def report(what: str) -> str:
+    return effects.do("report")
+
+
+@saga
+async def mended(euros: int) -> int:
+    """Its step fails under the code of yesterday, and it goes on after that."""
+    try:
+        return await bill(euros * FACTOR)
+    finally:
+        await report("the end")

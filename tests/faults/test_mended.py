@@ -12,9 +12,13 @@ import pytest
 
 from saga import Permanent, Retry, StepFailed, Unknown, approval, current, scope
 from saga.core.declare.definitions import SagaDefinition, StepDefinition
-from saga.core.declare.registry import Registry
+from saga.core.declare.registry import Registry, registry
 from saga.core.rows import child_id
 from tests.faults.arena import Arena
+from tests.faults.workers import Worker
+
+with registry.sandbox():
+    from tests.faults import code_changed as code
 
 ONCE = Retry(max_attempts=1)
 Body = Callable[["Shop"], Any]
@@ -377,3 +381,64 @@ def test_two_workers_ask_for_it_once(shop: Shop) -> None:
     shop.drive(saga)
     assert shop.calls == [("pay", 100), ("look", 2)]
     assert shop.status(saga) == "completed"
+
+
+# In workers that die
+
+
+def _worker(arena: Arena, version: str, failpoints: str = "", **options: Any) -> Worker:
+    modules = ["tests.faults.code_changed"]
+    return arena.worker(failpoints, modules=modules, environment={"V": version}, **options)
+
+
+def _failed(arena: Arena, count: int = 1) -> list[UUID]:
+    """Sagas that failed under the code of yesterday, whose worker is gone, and are retried."""
+    found = [arena.start(code.mended, 1, key=str(number)).id for number in range(count)]
+    yesterday = _worker(arena, "1")
+    assert set(arena.until_over(*found).values()) == {"failed"}
+    yesterday.kill()
+    for saga in found:
+        arena.client.operator("ann").retry(saga)
+    return found
+
+
+def _assert_mended(arena: Arena, found: list[UUID]) -> None:
+    assert set(arena.until_over(*found).values()) == {"completed"}
+    assert {arena.client.handle(saga).result(0) for saga in found} == {1000}
+    assert len(arena.ledger.applied) == 2 * len(found)
+    arena.check()
+
+
+@pytest.mark.parametrize("action", ["kill", "stop", "raise"])
+@pytest.mark.parametrize("point", ["P19", "P20"])
+def test_a_worker_dies_while_it_asks_again(arena: Arena, point: str, action: str) -> None:
+    found = _failed(arena)
+    victim = _worker(arena, "2", f"{point}={action}", concurrency=1, lease=1.5)
+    if action == "kill":
+        victim.await_death()
+    elif action == "stop":
+        victim.await_stop()
+    if action != "raise":
+        _worker(arena, "2")
+    _assert_mended(arena, found)
+    assert arena.has_passed(point)
+    if action == "stop":
+        victim.wake()
+        arena.ready(victim)
+
+
+def test_workers_die_one_after_the_other(arena: Arena) -> None:
+    found = _failed(arena, 12)
+    for _ in range(2):
+        _worker(arena, "2")
+    for _ in range(3):
+        arena.replace_a_worker(modules=["tests.faults.code_changed"], environment={"V": "2"})
+    _assert_mended(arena, found)
+
+
+def test_all_messages_are_lost(arena: Arena) -> None:
+    found = _failed(arena, 4)
+    arena.lose_messages()
+    for _ in range(2):
+        _worker(arena, "2")
+    _assert_mended(arena, found)
