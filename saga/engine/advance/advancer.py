@@ -36,9 +36,6 @@ from saga.engine.attempt.work import Ended, Work
 from saga.failpoint import failpoint
 from saga.storage.hot.rows import Known, Landed, Loaded, Move
 from saga.storage.hot.store import Store
-from saga.storage.turning.ask_again import ask_again
-from saga.storage.turning.late_effects import keep_effect
-from saga.storage.turning.take_back import block_failures
 from saga.wakeups.message import ADVANCE, WakeUp
 from saga.wakeups.outbox import Outbox
 
@@ -256,7 +253,7 @@ class Advancer:
         if isinstance(decided, Held):
             held = decided
             self._shared.call(
-                lambda store: block_failures(store, live.saga_id, held.seen, held.block)
+                lambda store: store.block_failures(live.saga_id, held.seen, held.block)
             )
             return None
         if isinstance(decided, AskedAgain):
@@ -272,7 +269,7 @@ class Advancer:
     def _ask_again(self, saga_id: UUID, decided: AskedAgain) -> None:
         failpoint("P19")
         children = self._shared.call(
-            lambda store: ask_again(store, saga_id, decided.seen, decided.steps)
+            lambda store: store.ask_again(saga_id, decided.seen, decided.steps)
         )
         failpoint("P20")
         wakeups = [WakeUp(child.queue, ADVANCE, child.id) for child in children]
@@ -351,7 +348,7 @@ class Advancer:
             if not store.note_rejected(move, reason):
                 return
             if not move.key.undo and (move.after == "succeeded" or move.in_doubt):
-                news = keep_effect(store.connection, move.key, move.result)
+                news = store.keep_effect(move.key, move.result)
                 if news is not None:
                     self._outbox.publish([WakeUp(news[1], ADVANCE, news[0])])
 

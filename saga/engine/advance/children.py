@@ -17,7 +17,6 @@ from saga.core.rows import StepKey, child_id
 from saga.core.states import StepState
 from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Store
-from saga.storage.turning import children as child_rows
 from saga.wakeups.message import ADVANCE, Sink, WakeUp
 
 
@@ -37,7 +36,7 @@ def recall_children(
     not there yet, or busy: by the decisions of a parent that goes on, else by the sweeper.
     """
     with suppress(psycopg.errors.LockNotAvailable):
-        turned = child_rows.recall(store.connection, children, parent_stops=parent_stops)
+        turned = store.recall_children(children, parent_stops=parent_stops)
         _wake(turned, sink)
 
 
@@ -49,7 +48,7 @@ def compensate_children(wanted: Sequence[tuple[UUID, int]], store: Store, sink: 
     idle = store.idle_children([parent for parent, _ in wanted])
     busy = [child_id(*key) for key in wanted if key not in idle]
     with suppress(psycopg.errors.LockNotAvailable):
-        _wake(child_rows.compensate(store.connection, busy), sink)
+        _wake(store.compensate_children(busy), sink)
     report_to_parents([child_id(*key) for key in wanted], store, sink, idle)
 
 
@@ -79,7 +78,7 @@ def report_to_parents(
     landed = store.record_each(moves) if moves else {}
     undone = [key.saga_id for key in landed if key.undo]
     if undone:
-        child_rows.reopen(store.connection, undone, reason="a child has undone itself")
+        store.reopen(undone, reason="a child has undone itself")
     sink.publish([WakeUp(queues[key.saga_id], ADVANCE, key.saga_id) for key in landed])
 
 

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 
 from saga.core.code_names import saga_code
-from saga.core.replay import Doubt
+from saga.core.replay import Doubt, Run
 from saga.core.states import ENDED
 from saga.engine.advance.backward import Backward
 from saga.engine.advance.code_watch import CodeWatch, RanTooLong
 from saga.engine.advance.dispatcher import REISSUE_IN, Dispatcher
-from saga.engine.advance.forward import Forward
+from saga.engine.advance.forward import Forward, run_of_environment
 from saga.engine.advance.handover import Handover
 from saga.engine.advance.live import Live
 from saga.engine.advance.stages import (
@@ -43,10 +43,12 @@ class Decider:
         clock: Callable[[], float],
         handover: Handover,
         watch: CodeWatch,
+        run: type[Run] | None = None,
     ) -> None:
+        """`run`: how sagas' code is run; None: as the environment says."""
         self._handover = handover
         self._dispatcher = Dispatcher(catalog, serves)
-        self._forward = Forward(catalog, self._dispatcher, clock)
+        self._forward = Forward(catalog, self._dispatcher, clock, run or run_of_environment())
         self._backward = Backward(self._dispatcher)
         self._watch = watch
 

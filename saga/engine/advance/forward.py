@@ -26,16 +26,25 @@ from saga.wakeups.message import ADVANCE, WakeUp
 _TOLERANCE = 0.05  # seconds
 
 
+def run_of_environment() -> type[Run]:
+    """One that is checked, where the environment says so."""
+    return CheckedRun if os.environ.get(CHECK_REPLAYS, "0") != "0" else Run
+
+
 class Forward:
     """Decides about sagas that run; `clock` is the database's."""
 
     def __init__(
-        self, catalog: Catalog, dispatcher: Dispatcher, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        clock: Callable[[], float],
+        run: type[Run],
     ) -> None:
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._clock = clock
-        self._kind = CheckedRun if os.environ.get(CHECK_REPLAYS, "0") != "0" else Run
+        self._kind = run
 
     def decide(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool

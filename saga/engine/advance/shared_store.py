@@ -239,7 +239,7 @@ class SharedStore:
         results = store.results(blind) if blind else {}
         for row in claimed:
             job = wanted[row.key]
-            job.work = self._leases.grant(_work_of(row, results.get((row.saga_id, row.position))))
+            job.work = self._leases.grant(work_of(row, results.get((row.saga_id, row.position))))
             job.served = job.comes_back = True
         missed = [job for job in jobs if job.work is None]
         states = store.states([job.key for job in missed]) if missed else {}
@@ -339,7 +339,8 @@ def _stale(row: Claimed, wanted: dict[StepKey, ClaimJob]) -> Known | None:
     return known if known.width <= 1 else None
 
 
-def _work_of(row: Claimed, result: str | None) -> Work:
+def work_of(row: Claimed, result: str | None) -> Work:
+    """The lease in the hand of whoever claimed it."""
     return Work(
         row.key,
         row.saga_name,

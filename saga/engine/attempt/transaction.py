@@ -47,7 +47,7 @@ class Transactions:
     def _attempt(self, work: Work, connection: psycopg.Connection) -> None:
         outcome = self._attempts.run(work, connection)
         if outcome.state != "succeeded":
-            raise _RolledBack(_without_doubt(outcome))
+            raise _RolledBack(without_doubt(outcome))
         lock_saga(connection, work.key.saga_id)
         move = Move(
             work.key,
@@ -103,7 +103,7 @@ class Transactions:
             self._pool.close()
 
 
-def _without_doubt(outcome: Outcome) -> Outcome:
+def without_doubt(outcome: Outcome) -> Outcome:
     """What was rolled back had no effect, whatever the exception looked like."""
     state = "retrying" if outcome.state == "unknown" else outcome.state
     return replace(outcome, state=state, in_doubt=False)

@@ -23,8 +23,13 @@ from saga.storage.hot.rows import (
     LoadedSignal,
     LoadedStep,
     Move,
+    NewStep,
     Seen,
 )
+from saga.storage.turning import ask_again as asking_again
+from saga.storage.turning import children as child_rows
+from saga.storage.turning import late_effects, take_back
+from saga.storage.turning.by_hand import Held
 
 T = TypeVar("T")
 
@@ -132,7 +137,7 @@ class Store:
         if not any(row.intent.kind == "child" for row in rows):
             return rows
         idle = self.idle_children([saga_id])
-        return [_idle(row) if row[:2] in idle else row for row in rows]
+        return [idle_row(row) if row[:2] in idle else row for row in rows]
 
     def idle_children(self, parents: Sequence[UUID]) -> set[tuple[UUID, int]]:
         """Children that completed and began nothing that has an undo, as parent and position."""
@@ -243,6 +248,32 @@ class Store:
         )
         return [(row[0], row[1], Intent(*row[2:])) for row in rows]
 
+    def recall_children(
+        self, children: Sequence[UUID], *, parent_stops: bool = False
+    ) -> list[tuple[UUID, str]]:
+        """See `turning.children.recall`."""
+        return child_rows.recall(self.connection, children, parent_stops=parent_stops)
+
+    def compensate_children(self, children: Sequence[UUID]) -> list[tuple[UUID, str]]:
+        """See `turning.children.compensate`."""
+        return child_rows.compensate(self.connection, children)
+
+    def reopen(self, saga_ids: Sequence[UUID], reason: str | None) -> list[tuple[UUID, str]]:
+        """See `turning.children.reopen`."""
+        return child_rows.reopen(self.connection, saga_ids, reason=reason)
+
+    def block_failures(self, saga_id: UUID, seen: Seen, failures: Sequence[StepRow]) -> bool:
+        """See `turning.take_back.block_failures`."""
+        return take_back.block_failures(self.connection, saga_id, seen, failures)
+
+    def ask_again(self, saga_id: UUID, seen: Seen, asked: Sequence[NewStep]) -> list[Held]:
+        """See `turning.ask_again`."""
+        return asking_again.ask_again(self.connection, saga_id, seen, asked)
+
+    def keep_effect(self, key: StepKey, result: str | None) -> tuple[UUID, str] | None:
+        """See `turning.late_effects.keep_effect`."""
+        return late_effects.keep_effect(self.connection, key, result)
+
     def ends_of_children(
         self, saga_ids: Sequence[UUID]
     ) -> list[tuple[UUID, int, str, str, str | None, str | None, str | None]]:
@@ -275,7 +306,8 @@ def _with_intent(of: Callable[..., T], row: tuple[Any, ...]) -> T:
     return of(*row[:3], Intent(*row[3:_REST]), *row[_REST:])
 
 
-def _idle(row: StepRow) -> StepRow:
+def idle_row(row: StepRow) -> StepRow:
+    """A child of which there is nothing to undo."""
     return row._replace(intent=row.intent._replace(read_only=True))
 
 

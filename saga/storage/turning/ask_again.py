@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from uuid import UUID
 
+import psycopg
+
 from saga.core.rows import child_id
 from saga.core.states import REOPENABLE, SagaStatus, sql
 from saga.storage import payloads
 from saga.storage.hot.rows import NewStep, Seen
 from saga.storage.hot.statements import ASKED, INTENT
-from saga.storage.hot.store import Store
 from saga.storage.turning import by_hand
 from saga.storage.turning.by_hand import Held
 from saga.storage.turning.take_back import is_as_seen, reopen
@@ -46,11 +47,12 @@ SELECT %(id)s, m.seq + a.number, a.position, false, a.before, a.state, a.token, 
 """
 
 
-def ask_again(store: Store, saga_id: UUID, seen: Seen, asked: Sequence[NewStep]) -> list[Held]:
+def ask_again(
+    connection: psycopg.Connection, saga_id: UUID, seen: Seen, asked: Sequence[NewStep]
+) -> list[Held]:
     """Opens steps again, unless the saga is not as it was seen any more. Children that failed go
     on in the same way; they are returned. One transaction.
     """
-    connection = store.connection
     children = [child_id(saga_id, one.position) for one in asked if one.intent.kind == "child"]
     rows = [ASKED.as_json(str(saga_id), one) for one in asked]
     with connection.transaction():

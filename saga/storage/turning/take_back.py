@@ -18,7 +18,6 @@ from saga.core.states import REOPENABLE, SETTLED, StepState, sql
 from saga.core.undo.reopening import failed_position
 from saga.storage.connect import lock_saga
 from saga.storage.hot.rows import Seen
-from saga.storage.hot.store import Store
 from saga.storage.turning import by_hand
 from saga.storage.turning.by_hand import Held
 
@@ -112,9 +111,10 @@ def is_as_seen(connection: psycopg.Connection, saga_id: UUID, seen: Seen) -> boo
     return row == (seen.events, seen.applied, seen.fence)
 
 
-def block_failures(store: Store, saga_id: UUID, seen: Seen, failures: Sequence[StepRow]) -> bool:
+def block_failures(
+    connection: psycopg.Connection, saga_id: UUID, seen: Seen, failures: Sequence[StepRow]
+) -> bool:
     """Makes work items of failures; False if the saga is not as it was seen. One transaction."""
-    connection = store.connection
     with connection.transaction():
         lock_saga(connection, saga_id)
         if not is_as_seen(connection, saga_id, seen):
