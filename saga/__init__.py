@@ -7,51 +7,81 @@ this module; importing it loads neither Celery nor a connection pool.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from saga.core.context import StepContext, current
-from saga.core.declare.decorators import saga, step
-from saga.core.declare.retry import Retry
-from saga.core.loop.scopes import scope
-from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
-from saga.errors import (
-    Conflict,
-    DefinitionError,
-    DefinitionWarning,
-    Divergence,
-    InvalidCall,
-    InvalidInput,
-    KeyConflict,
-    NotDeterministic,
-    OutsideSaga,
-    OutsideStep,
-    Permanent,
-    SagaEnded,
-    SagaError,
-    SagaFailed,
-    SagaNotFound,
-    SchemaOutdated,
-    StepFailed,
-    Unavailable,
-    Unknown,
-    UnknownName,
-    UnknownSaga,
-    UnknownStep,
-    WorkerLost,
-)
-
 if TYPE_CHECKING:
     from saga.client.client import Client
     from saga.client.handle import Handle
     from saga.client.operator import Operator
     from saga.client.requests import StartRequest
+    from saga.core.context import StepContext, current
+    from saga.core.declare.decorators import saga, step
+    from saga.core.declare.retry import Retry
+    from saga.core.loop.scopes import scope
+    from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
+    from saga.errors import (
+        Conflict,
+        DefinitionError,
+        DefinitionWarning,
+        Divergence,
+        InvalidCall,
+        InvalidInput,
+        KeyConflict,
+        NotDeterministic,
+        OutsideSaga,
+        OutsideStep,
+        Permanent,
+        SagaEnded,
+        SagaError,
+        SagaFailed,
+        SagaNotFound,
+        SchemaOutdated,
+        StepFailed,
+        Unavailable,
+        Unknown,
+        UnknownName,
+        UnknownSaga,
+        UnknownStep,
+        WorkerLost,
+    )
     from saga.execution.app import install
 
-_LAZY = {
-    "Client": "saga.client.client",
-    "Handle": "saga.client.handle",
-    "Operator": "saga.client.operator",
-    "StartRequest": "saga.client.requests",
-    "install": "saga.execution.app",
+_HOMES = {
+    "saga.core.context": ("StepContext", "current"),
+    "saga.core.declare.decorators": ("saga", "step"),
+    "saga.core.declare.retry": ("Retry",),
+    "saga.core.loop.scopes": ("scope",),
+    "saga.core.verbs": ("Decision", "approval", "expose", "now", "random", "signal", "uuid"),
+    "saga.errors": (
+        "Conflict",
+        "DefinitionError",
+        "DefinitionWarning",
+        "Divergence",
+        "InvalidCall",
+        "InvalidInput",
+        "KeyConflict",
+        "NotDeterministic",
+        "OutsideSaga",
+        "OutsideStep",
+        "Permanent",
+        "SagaEnded",
+        "SagaError",
+        "SagaFailed",
+        "SagaNotFound",
+        "SchemaOutdated",
+        "StepFailed",
+        "Unavailable",
+        "Unknown",
+        "UnknownName",
+        "UnknownSaga",
+        "UnknownStep",
+        "WorkerLost",
+    ),
+    "saga.client.client": ("Client",),
+    "saga.client.handle": ("Handle",),
+    "saga.client.operator": ("Operator",),
+    "saga.client.requests": ("StartRequest",),
+    "saga.execution.app": ("install",),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Client",
@@ -99,6 +129,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'saga' has no attribute {name!r}")
+    """Each name is imported when it is first asked for: our pytest plugin is in every run of
+    pytest, and has to cost nothing there.
+    """
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'saga' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME_OF[name]), name)
+    return value
