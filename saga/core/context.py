@@ -41,6 +41,11 @@ def current() -> StepContext:
         raise OutsideStep("current() is for code that runs inside a step") from None
 
 
+def is_running() -> bool:
+    """Whether a step runs here."""
+    return _running.get(None) is not None
+
+
 @contextlib.contextmanager
 def running(context: StepContext) -> Generator[StepContext]:
     """For whoever runs a step: make `current()` return `context` inside the block."""

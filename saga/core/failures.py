@@ -78,6 +78,13 @@ def _place(exc: BaseException) -> str | None:
     return tracebacks.place_of(exc)
 
 
+def step_failed(name: str, position: int, exc: Exception) -> StepFailed:
+    """What a saga gets for the exception that a step ended with."""
+    told, place = _told(exc), next(filter(None, map(_place, _leaves(exc))), None)
+    details = None if place is None else {"at": place}
+    return StepFailed(name, told["type"], told["message"], details, position)
+
+
 def _told(exc: BaseException) -> dict[str, str]:
     parts = list(islice(_leaves(exc), _MOST))
     if len(parts) == 1:

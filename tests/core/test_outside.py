@@ -15,7 +15,14 @@ from saga.core.context import StepContext, current, idempotency_key, running
 from saga.core.declare.decorators import saga, step
 from saga.core.loop.scopes import scope
 from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
-from saga.errors import DefinitionError, InvalidInput, OutsideSaga, OutsideStep
+from saga.errors import (
+    DefinitionError,
+    InvalidCall,
+    InvalidInput,
+    OutsideSaga,
+    OutsideStep,
+    StepFailed,
+)
 
 
 def test_a_saga_runs_without_infrastructure() -> None:
@@ -60,11 +67,11 @@ def test_a_def_step_where_nothing_can_be_awaited() -> None:
     assert asyncio.run(create("ann")) == create.function("ann") == "ticket of ann"
 
 
-def test_a_wrong_call_is_pythons_own_error() -> None:
+def test_a_wrong_call_is_the_same_error_as_inside() -> None:
     @step
     def create(name: str) -> None: ...
 
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+    with pytest.raises(InvalidCall, match="create: missing a required argument: 'name'"):
         asyncio.run(create())  # pyright: ignore[reportCallIssue, reportUnknownArgumentType]
 
 
@@ -173,3 +180,35 @@ def test_a_step_called_by_a_step_has_a_key_of_its_own() -> None:
         assert current() is context
         assert asyncio.run(inner()) == f"{UUID(int=1)}:4/inner"
     assert idempotency_key(UUID(int=1), 4, undo=True) == f"{UUID(int=1)}:4:undo"
+
+
+def test_a_failing_step_is_the_same_error_as_inside() -> None:
+    """And scopes go on the same way; a step that calls another gets what that raised."""
+
+    @step
+    def charge(cents: int) -> None:
+        raise ValueError("declined")
+
+    @step
+    async def soon() -> None:
+        raise TimeoutError
+
+    @step
+    async def both() -> None:
+        await charge(3)
+
+    @saga
+    async def order() -> list[str]:
+        seen: list[str] = []
+        for call in (charge(3), soon()):
+            try:
+                async with scope():
+                    await call
+            except StepFailed as failed:
+                seen += [failed.step, failed.type, failed.message]
+        return seen
+
+    assert asyncio.run(order()) == ["charge", "ValueError", "declined", "soon", "TimeoutError", ""]
+    with pytest.raises(StepFailed, match=r"both .* failed: ValueError: declined") as raised:
+        asyncio.run(both())
+    assert isinstance(raised.value.__cause__, ValueError)

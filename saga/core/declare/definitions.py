@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
-from saga.core import context
+from saga.core import context, failures
 from saga.core.codec import encode, parse
+from saga.core.declare import outside
+from saga.core.declare.calls import Call, remember
 from saga.core.declare.options import (
     checked_flag,
     checked_name,
@@ -98,7 +100,7 @@ class Compensation:
 
 
 class StepDefinition(Generic[P, R]):
-    """A step: awaited inside a saga it is asked for, awaited elsewhere its function just runs.
+    """A step: awaited inside a saga it is asked for, awaited elsewhere its function runs once.
 
     A call has to be awaited even if the function is a `def`; where nothing can be awaited, call
     `.function`.
@@ -141,8 +143,10 @@ class StepDefinition(Generic[P, R]):
             raise DefinitionError(f"{self.name}: on_unknown is 'retry' or 'ask'")
         functools.update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Inside a saga: ask for the step and wait. Elsewhere: just run the function."""
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
+        """Inside a saga: ask for the step and wait. Elsewhere: run the function, once. Either way
+        StepFailed tells how it failed.
+        """
         loop = running_loop()
         if type(loop) is JournalLoop:
             text = self.parameters.encode(args, kwargs)
@@ -151,9 +155,16 @@ class StepDefinition(Generic[P, R]):
         return self._call_outside(args, kwargs)
 
     async def _call_outside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
-        with context.running(context.outside(self.name)):
-            result = self.function(*args, **kwargs)
-            return await result if inspect.isawaitable(result) else result
+        """Its error is the caller's if that is a step, and else what it would be in a saga."""
+        self.parameters.bind(args, kwargs)
+        in_a_step = context.is_running()
+        with context.running(context.outside(self.name)) as ctx:
+            try:
+                return await outside.called(self.function, args, kwargs)
+            except Exception as error:
+                if in_a_step:
+                    raise
+                raise failures.step_failed(self.name, ctx.position, error) from error
 
     def call(self, values: dict[str, Any]) -> Any:
         """Call the function with `decode_args()`; an awaitable if it `is_async`."""
@@ -281,7 +292,7 @@ class SagaDefinition(Generic[P, R]):
             raise DefinitionError(f"{self.name}: version is a whole number from 1 on")
         functools.update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         """Inside a saga: start it as a child and wait. Elsewhere: the plain coroutine."""
         loop = running_loop()
         if type(loop) is JournalLoop:
@@ -289,7 +300,9 @@ class SagaDefinition(Generic[P, R]):
             child = self._as_child(text)
             intent = self._intent(child, digest=digest_of(child))
             return asking.call(loop, intent, self.decode_result, self._counted)
-        return self.function(*args, **kwargs)
+        coroutine = self.function(*args, **kwargs)
+        remember(coroutine, Call(self, args, kwargs))
+        return coroutine
 
     def call(self, values: dict[str, Any]) -> Coroutine[Any, Any, R]:
         """The coroutine, from `decode_input()`."""
