@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 from uuid import UUID
 
 from saga.client.connections import Connections
@@ -30,6 +30,7 @@ from saga.storage.starts import Executor, Signalled, Standing, Start, Started
 from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 from saga.wakeups.publisher import publisher_for
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 _APPLY_WITHIN = 2.0  # seconds until the sweeper looks, should our wake-up be lost
@@ -66,17 +67,65 @@ class Client:
 
     # -- starting
 
+    # Python's types cannot say "the saga's own parameters, and these": what is given beside an
+    # option is checked when it is called.
+    @overload
+    def start(
+        self, saga: SagaDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
     @overload
     def start(
         self,
         saga: SagaDefinition[..., R],
         /,
         *args: Any,
-        key: str | None = None,
+        key: str | None,
         version: int | None = None,
-        connection: Any = None,
+        connection: object = None,
         attributes: Mapping[str, Any] | None = None,
         callback: str | None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        version: int | None,
+        connection: object = None,
+        attributes: Mapping[str, Any] | None = None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        connection: object,
+        attributes: Mapping[str, Any] | None = None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        attributes: Mapping[str, Any] | None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        callback: str | None,
         **kwargs: Any,
     ) -> Handle[R]: ...
     @overload
@@ -87,14 +136,14 @@ class Client:
         *,
         key: str | None = None,
         version: int | None = None,
-        connection: Any = None,
+        connection: object = None,
         attributes: Mapping[str, Any] | None = None,
         callback: str | None = None,
         **kwargs: Any,
     ) -> Handle[Any]: ...
     def start(
         self,
-        saga: SagaDefinition[..., Any] | str,
+        saga: Any,
         /,
         *args: Any,
         key: str | None = None,
@@ -114,6 +163,7 @@ class Client:
         UnknownSaga, InvalidInput, Unavailable. A crash in the middle leaves a started saga or none.
         """
         if isinstance(saga, SagaDefinition):
+            saga = cast("SagaDefinition[..., Any]", saga)
             options = (key, version, connection, attributes, callback)
             check_options(saga, args, dict(zip(START_OPTIONS, options, strict=True)))
         request = as_start(saga, args, kwargs, key, version, attributes, callback)
