@@ -24,7 +24,11 @@ def reference() -> str:
         "## `saga`",
         *(entry for name in saga.__all__ for entry in _name("saga", name, getattr(saga, name))),
         "## `saga.testing`",
-        *_name("saga.testing", "answering", saga.testing.answering),
+        *(
+            entry
+            for name in saga.testing.__all__
+            for entry in _name("saga.testing", name, getattr(saga.testing, name))
+        ),
         "## Statuses of a saga",
         _states(SagaStatus),
         "## States of a step",

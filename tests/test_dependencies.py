@@ -23,6 +23,8 @@ LATE = [
     "kombu.transport.redis",
 ]
 
+PYTESTS_OWN = "saga.testing.plugin."  # whoever loads it has pytest
+
 
 def closure(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> None:
     """Collect what `pip install name[extras]` installs here."""
@@ -73,9 +75,10 @@ def modules(*left_out: str) -> list[str]:
                 "saga.operations.api.",
                 "saga.operations.metrics.",
                 "saga.execution.spans.",
+                PYTESTS_OWN,
             ),
         ),
-        ("demo metrics otel", modules()),
+        ("demo metrics otel", modules(PYTESTS_OWN)),
     ],
     ids=["core", "demo"],
 )
