@@ -4,6 +4,7 @@
 #   make test    install, lint, check types and layers, run every test
 #   make lint    only the checks that start nothing
 #   make bench   compare with a plain Celery chain on this machine
+#   make docs    build the documentation as a site, in build/site
 #   make clean   remove what these commands made
 #
 # Another interpreter: make PYTHON=python3.12 test. Options of pytest: make test PYTEST="-k replay".
@@ -72,6 +73,10 @@ test: lint
 .PHONY: bench
 bench: $(VENV)/.installed-demo
 	$(BIN)/python -m bench $(BENCH)
+
+.PHONY: docs
+docs: $(VENV)/.installed-dev
+	$(BIN)/zensical build --strict --clean
 
 .PHONY: clean
 clean:

@@ -3,6 +3,9 @@
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from tests.live.processes import ROOT, announced, until
 
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-GUIDES = ["operations", "from-celery", "from-temporal"]
+GUIDES = ["operations", "from-celery", "from-temporal", "recipes"]
 _BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -64,10 +67,31 @@ def test_every_command_exists_and_takes_these_options(page: Path) -> None:
             group = command
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, DOCS / "llms.txt"], ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_site_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """It is built without a warning, has every page, and fetches nothing when it is read."""
+    for name in ("docs", "mkdocs.yml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    zensical = Path(sys.executable).parent / "zensical"
+    command = [str(zensical), "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {page.stem: page.read_text() for page in (tmp_path / "build/site").glob("*.html")}
+    assert {page.stem for page in DOCS.glob("*.md")} <= pages.keys()
+    for text in pages.values():
+        fetched = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?([^\" >]+)", text)
+        assert not [target for target in fetched if "//" in target], fetched
+
+
+def test_machines_are_told_of_each_page() -> None:
+    told = re.findall(r"\]\(([a-z-]+\.md)\)", (DOCS / "llms.txt").read_text())
+    assert {*told, "index.md"} == {page.name for page in DOCS.glob("*.md")}
 
 
 def test_the_yaml_is_yaml() -> None:
