@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from saga.core.declare.decorators import saga, step
     from saga.core.declare.retry import Retry
     from saga.core.loop.scopes import scope
+    from saga.core.saga_filter import SagaFilter
     from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
     from saga.errors import (
         Conflict,
@@ -49,6 +50,7 @@ _HOMES = {
     "saga.core.declare.decorators": ("saga", "step"),
     "saga.core.declare.retry": ("Retry",),
     "saga.core.loop.scopes": ("scope",),
+    "saga.core.saga_filter": ("SagaFilter",),
     "saga.core.verbs": ("Decision", "approval", "expose", "now", "random", "signal", "uuid"),
     "saga.errors": (
         "Conflict",
@@ -103,6 +105,7 @@ __all__ = [
     "SagaEnded",
     "SagaError",
     "SagaFailed",
+    "SagaFilter",
     "SagaNotFound",
     "SchemaOutdated",
     "StartRequest",

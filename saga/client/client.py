@@ -1,15 +1,17 @@
-"""Starting sagas and talking to them, from any process: no Celery, one connection a thread."""
+"""Starting sagas, talking to them and looking at them, from any process: no Celery."""
 
+import builtins
 import os
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast, overload
 from uuid import UUID
 
 from saga.client.connections import Connections
 from saga.client.handle import Handle
 from saga.client.input_check import Announced
 from saga.client.operator import Operator
+from saga.client.reading import Reading
 from saga.client.requests import (
     StartRequest,
     as_start,
@@ -21,6 +23,7 @@ from saga.client.requests import (
 from saga.core.codec import encode
 from saga.core.declare.definitions import SagaDefinition
 from saga.core.declare.options import START_OPTIONS
+from saga.core.saga_filter import SagaFilter
 from saga.core.which_approval import Answer, answered_before
 from saga.errors import Conflict, InvalidInput, SagaEnded, SagaNotFound
 from saga.failpoint import failpoint
@@ -30,6 +33,9 @@ from saga.storage.starts import Executor, Signalled, Standing, Start, Started
 from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 from saga.wakeups.publisher import publisher_for
 
+if TYPE_CHECKING:
+    from saga.storage.queries import Count, Cursor, Page, SagaDetail, SagaRow, Transition
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -38,7 +44,7 @@ _AT_ONCE = 500  # starts in one statement
 
 
 class Client:
-    """Starts sagas, signals them, answers their approvals and waits for their results.
+    """Starts sagas, signals them, answers their approvals, looks at them and waits for results.
 
     `database_url` and `broker_url` default to SAGA_DATABASE_URL and SAGA_BROKER_URL. Without a
     broker the sweeper sends the wake-ups. Safe for threads; after a fork each process opens its
@@ -60,6 +66,7 @@ class Client:
         self._broker_url = broker_url or os.environ.get("SAGA_BROKER_URL")
         self._key_prefix = key_prefix
         self._connections = Connections(url, "saga client")
+        self._reading = Reading(url)
         self._announced = Announced()
         self._publisher: Publisher | None = None
         self._pid = os.getpid()
@@ -174,7 +181,7 @@ class Client:
 
     def start_many(
         self, requests: Iterable[StartRequest[R]], *, by: str | None = None
-    ) -> list[Handle[R]]:
+    ) -> builtins.list[Handle[R]]:
         """Starts many in one transaction: all or none. `by` stands in the audit trail."""
         wanted = [
             as_start(r.saga, (), r.input, r.key, r.version, r.attributes, r.callback, r.traceparent)
@@ -182,7 +189,7 @@ class Client:
         ]
         return self._start(wanted, by) if wanted else []
 
-    def _start(self, wanted: list[Start], by: str | None) -> list[Handle[Any]]:
+    def _start(self, wanted: builtins.list[Start], by: str | None) -> builtins.list[Handle[Any]]:
         failpoint("P1")
         chunks = [wanted[at : at + _AT_ONCE] for at in range(0, len(wanted), _AT_ONCE)]
         started = self._connections.call(
@@ -194,8 +201,12 @@ class Client:
         return [Handle(self, s.id, is_new=s.is_new) for s in started]
 
     def _accept(
-        self, run: Executor, wanted: list[Start], due_in: float | None, by: str | None = None
-    ) -> list[Started]:
+        self,
+        run: Executor,
+        wanted: builtins.list[Start],
+        due_in: float | None,
+        by: str | None = None,
+    ) -> builtins.list[Started]:
         for asked in wanted:
             if asked.queue is None:  # by name: there was no code to check it with
                 self._announced.check(run, asked)
@@ -330,6 +341,45 @@ class Client:
         """Asks for the end of a saga to be announced; False if it has ended, or is not there."""
         return self._connections.call(lambda run: starts.await_end(run, saga_id))
 
+    # -- looking
+
+    def list(
+        self,
+        wanted: SagaFilter | None = None,
+        *,
+        limit: int = 50,
+        after: "Cursor | str | None" = None,
+    ) -> "Page[SagaRow]":
+        """One page of sagas, newest first. The next begins after its `next`, None on the last one;
+        `str` of it may be handed out and given back. Raises InvalidInput, Unavailable.
+        """
+        return self._reading.rows(wanted, limit, after)
+
+    def count(self, wanted: SagaFilter | None = None) -> int:
+        """How many sagas there are. Raises InvalidInput, Unavailable."""
+        counts = self._reading.counts(wanted, ())
+        return counts[0].count if counts else 0
+
+    def stats(
+        self, wanted: SagaFilter | None = None, by: Sequence[str] = ("status",)
+    ) -> "tuple[Count, ...]":
+        """Numbers of sagas, the largest first: by `status`, `name`, `step` (where it stands, or
+        failed), `error`, `queue`. A saga at several steps counts for each of them.
+        """
+        return self._reading.counts(wanted, by)
+
+    def show(self, saga: UUID | str) -> "SagaDetail":
+        """One saga with all its steps, attempts and signals, by its id, the first digits of it or
+        its key. Raises SagaNotFound, InvalidInput (several have it), Unavailable.
+        """
+        return self._reading.detail(saga)
+
+    def history(
+        self, saga: UUID | str, *, after: int = 0, limit: int | None = None
+    ) -> "tuple[Transition, ...]":
+        """The transitions of a saga beyond number `after`, in order. Raises like `show`."""
+        return self._reading.history(saga, after, limit)
+
     # -- connections
 
     @property
@@ -345,6 +395,7 @@ class Client:
     def close(self) -> None:
         """Closes what is open; the client can be used again. A `with` block does it at its end."""
         self._connections.close()
+        self._reading.close()
         if self._publisher is not None and self._pid == os.getpid():
             self._publisher.close()
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -98,10 +98,19 @@ class SagaFilter:
     error: str | None = None
     waits_for: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "statuses", tuple(self.statuses))
+        if not isinstance(self.attributes, Mapping):
+            object.__setattr__(self, "attributes", tuple(self.attributes))
+
     @property
     def is_empty(self) -> bool:
         """Whether it lets all sagas through."""
         return self == SagaFilter()
+
+    def of(self, statuses: Sequence[str]) -> "SagaFilter":
+        """The same, with these statuses if it has none."""
+        return self if self.statuses else replace(self, statuses=tuple(statuses))
 
     def check(self) -> None:
         """Raises InvalidInput, which begins with the field's name."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from saga.operations.api.known import refuse_unknown_parameters
 from saga.operations.api.problems import Refusal
 from saga.operations.api.services import Services, services
 from saga.operations.tokens import ADMINISTER, APPROVE, MAY, OPERATE, READ, hashed
@@ -36,6 +37,7 @@ def _allowed(what: str) -> Callable[..., Any]:
                 f"{found.name!r} is {_with_article(found.role)}: to {what} takes one of the roles "
                 f"{', '.join(roles)}",
             )
+        refuse_unknown_parameters(request)
         return found
 
     return holder

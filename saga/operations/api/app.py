@@ -12,10 +12,12 @@ from saga.operations.api import (
     actions,
     approvals,
     audit,
+    bulk,
     callbacks,
     compensations,
     effects,
     events,
+    front,
     health,
     history,
     metrics,
@@ -31,8 +33,9 @@ from saga.operations.api.services import Services
 from saga.operations.api.settings import ApiSettings
 
 _DESCRIPTION = """
-Start sagas, talk to them, watch them and operate them. Every request but `/health` needs a bearer
-token from `saga token create`. Errors are `application/problem+json` and name the field.
+Start sagas, talk to them, watch them and operate them. `/v1` and `/metrics` need a bearer token
+from `saga token create`. Parameters that are not known are refused. Errors are
+`application/problem+json` and name the field.
 """
 _PROBLEMS = {
     400: "The body is not JSON, or holds what cannot be stored",
@@ -79,6 +82,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         approvals,
         actions,
         compensations,
+        bulk,
         steps,
         callbacks,
         effects,
@@ -86,6 +90,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         metrics,
         audit,
         health,
+        front,
     ):
         app.include_router(module.router)
     add_handlers(app)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from saga.operations.api.access import Approver, Viewer
+from saga.operations.api.filters import WantedBySagaName
 from saga.operations.api.params import LARGEST, Body, CursorText, Limit, Words, cursor
 from saga.operations.api.services import Services, Using
 from saga.storage.queries import Approval, ApprovalFilter
@@ -26,15 +27,15 @@ class ApprovalPage(BaseModel):
 def list_(
     using: Using,
     _: Viewer,
+    sagas: WantedBySagaName,
     *,
     name: Annotated[Words | None, Query(description="Of the approval.")] = None,
     saga_id: UUID | None = None,
-    saga_name: Annotated[Words | None, Query()] = None,
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> ApprovalPage:
     """What waits for a person: answer it by `saga_id` and `position`."""
-    wanted = ApprovalFilter(name, saga_id, saga_name)
+    wanted = ApprovalFilter(name, saga_id, sagas=sagas)
     page = using.read(lambda c: query(c, wanted, limit=limit, after=cursor(after)))
     return ApprovalPage(approvals=list(page.rows), next=str(page.next) if page.next else None)
 

@@ -16,7 +16,11 @@ from saga.operations.api.settings import ApiSettings
 log = logging.getLogger("saga.api")
 
 _SMALL = 64 * 1024  # bytes of JSON that are checked on the event loop
-_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_HEADERS = [  # unless an answer has another one
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
 
 
 class Edge:
@@ -112,7 +116,10 @@ class _Answer:
     async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started.set()
-            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            given = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in given}
+            more = [header for header in _HEADERS if header[0] not in names]
+            message = {**message, "headers": given + more}
             self._log(message["status"])
         await self._send(message)
 

@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from saga.core.saga_filter import moment_of
 from saga.operations.api.access import Viewer
-from saga.operations.api.params import CursorText, Limit, Since, Words, cursor, since
+from saga.operations.api.params import CursorText, Limit, Moment, Words, cursor
 from saga.operations.api.services import Services, Using
 from saga.storage.queries import Effect, EffectFilter, effects
 from saga.storage.queries.effects import LATELY
@@ -32,7 +33,7 @@ def of_all(
     step: Annotated[Words | None, Query()] = None,
     outcome: Outcome | None = None,
     standing: bool = False,
-    claimed: Annotated[Since, Query(alias="since")] = None,
+    since: Annotated[Moment | None, Query(description="How long ago at most, or when.")] = None,
     limit: Limit = 100,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> EffectPage:
@@ -40,7 +41,7 @@ def of_all(
 
     With `standing` only what is not undone.
     """
-    wanted = EffectFilter(None, step, outcome, standing, since(claimed) or LATELY)
+    wanted = EffectFilter(None, step, outcome, standing, moment_of(since, "query.since") or LATELY)
     return _page(using, wanted, limit, after)
 
 

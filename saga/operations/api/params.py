@@ -1,15 +1,11 @@
 """Types of parameters and of fields in bodies."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from saga.client.requests import check_words
-from saga.core import codec
-from saga.core.codec import check_text, parse
-from saga.core.moments import parse_since
-from saga.errors import InvalidInput
 from saga.storage.queries import Cursor
 
 LARGEST = 2**31 - 1  # Postgres' integer
@@ -34,10 +30,8 @@ Position = Annotated[int, Path(ge=1, le=LARGEST, description="A step's place in 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows a page.")]
 CursorText = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
 Version = Annotated[int, Field(ge=1, le=LARGEST)]
-Since = Annotated[
-    str | None,
-    Query(max_length=60, description="How long ago at most: 30m, 2h, 1d; or a time."),
-]
+Moment = Annotated[str, Field(min_length=1, max_length=60)]
+"""How long ago, or when."""
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -52,26 +46,3 @@ IdempotencyKey = Annotated[
 def cursor(text: str | None) -> Cursor | None:
     """Raises InvalidInput."""
     return Cursor.parse(text) if text else None
-
-
-def since(text: str | None) -> Any:
-    """A moment or a length of time; raises InvalidInput."""
-    try:
-        return parse_since(text) if text else None
-    except ValueError as error:
-        raise InvalidInput(f"query.since: {error}") from None
-
-
-def attributes(pairs: list[str]) -> dict[str, Any]:
-    """`name=value` each; a value that is JSON is what it says, any other is text."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput("query.attribute: want name=value")
-        try:
-            found[name] = parse(check_text(text, "value"))
-        except InvalidInput:
-            found[name] = text
-    codec.encode(found, "query.attribute")
-    return found

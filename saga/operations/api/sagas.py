@@ -12,20 +12,19 @@ from saga.client.requests import StartRequest
 from saga.core.codec import parse
 from saga.core.states import ENDED, SagaStatus
 from saga.operations.api.access import Operating, Viewer
+from saga.operations.api.filters import Wanted
 from saga.operations.api.params import (
     Body,
     CursorText,
     IdempotencyKey,
     Limit,
-    Since,
     Version,
     Words,
-    attributes,
     cursor,
-    since,
 )
 from saga.operations.api.services import Using
-from saga.storage.queries import SagaDetail, SagaFilter, SagaRow, detail, list_sagas
+from saga.operations.why_not import Answer, why_not
+from saga.storage.queries import SagaDetail, SagaRow, detail, list_sagas, standstill
 from saga.storage.starts import Standing
 
 router = APIRouter(prefix="/v1/sagas", tags=["sagas"])
@@ -95,21 +94,12 @@ class SagaPage(BaseModel):
 def list_(
     using: Using,
     _: Viewer,
+    wanted: Wanted,
     *,
-    name: Annotated[Words | None, Query()] = None,
-    key: Annotated[Words | None, Query(description="Together with `name`.")] = None,
-    status: Annotated[list[SagaStatus], Query(max_length=20)] = [],  # noqa: B006 - copied
-    version: Annotated[Version | None, Query()] = None,
-    started: Annotated[Since, Query(alias="since")] = None,
-    attribute: Annotated[
-        list[Words],
-        Query(max_length=20, description="`name=value`, for each attribute that must be there."),
-    ] = [],  # noqa: B006 - copied
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
 ) -> SagaPage:
     """List sagas, newest first."""
-    wanted = SagaFilter(name, status, since(started), version, attributes(attribute), key)
     page = using.read(lambda c: list_sagas(c, wanted, limit=limit, after=cursor(after)))
     return SagaPage(sagas=list(page.rows), next=str(page.next) if page.next else None)
 
@@ -118,6 +108,12 @@ def list_(
 def show(saga_id: UUID, using: Using, _: Viewer) -> SagaDetail:
     """Everything about one saga: its steps, their attempts, its signals."""
     return using.read(lambda connection: detail(connection, saga_id))
+
+
+@router.get("/{saga_id}/why")
+def why(saga_id: UUID, using: Using, _: Viewer) -> Answer:
+    """Why a saga is not running: `answer` in a sentence, and each of the reasons."""
+    return why_not(using.read(lambda connection: standstill(connection, saga_id)))
 
 
 class Outcome(BaseModel):

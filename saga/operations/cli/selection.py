@@ -1,7 +1,7 @@
 """Which sagas a command acts on: those named by id or key, or those of a filter."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -67,10 +67,7 @@ class Selection:
         with reading() as connection:
             if not self.filtered:
                 return [Target(find_saga(connection, text)) for text in self.words]
-            wanted = self.wanted
-            if not wanted.statuses:
-                wanted = replace(wanted, statuses=statuses)
-            return list(sagas_of(connection, wanted, self.limit))
+            return list(sagas_of(connection, self.wanted.of(statuses), self.limit))
 
     def places(self, find: Callable[[Connection, int | None], Any]) -> list[Target]:
         """What a filter finds below sagas. Raises UsageError, InvalidInput."""

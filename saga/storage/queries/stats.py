@@ -58,8 +58,9 @@ def stats(
         ),
     }
     groups = [columns[group].label(f"by_{group}") for group in by]
-    number = func.count(distinct(saga.c.id))
-    source = saga.outerjoin(here, true()) if {"step", "error", "queue"} & set(by) else saga
+    at_steps = not {"step", "error", "queue"}.isdisjoint(by)
+    source = saga.outerjoin(here, true()) if at_steps else saga
+    number = func.count(distinct(saga.c.id)) if at_steps else func.count()
     query = (
         select(*groups, number)
         .select_from(source)
