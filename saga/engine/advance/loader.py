@@ -79,7 +79,7 @@ class Loader:
         if live.is_large:
             live.rows = self._apart(lambda store: store.stream_steps(live.saga_id))
         else:
-            live.rows = self._shared.call(lambda store: store.load_steps(live.saga_id))
+            live.rows = self._shared.steps(live.saga_id)
         live.choice = EVERYTHING
         if live.undo_cause == "operator":
             live.choice = self._shared.call(lambda store: store.choice(live.saga_id))

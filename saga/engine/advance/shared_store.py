@@ -5,13 +5,13 @@ tried alone, and what is large is read elsewhere (see `Loader`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from saga.core.rows import StepKey
+from saga.core.rows import StepKey, StepRow
 from saga.core.states import ENDED
 from saga.engine.advance.code_watch import CodeWatch
 from saga.engine.advance.group_commit import GroupCommit, Job
@@ -60,6 +60,14 @@ class LoadJob(Job):
 
     known: Known
     loaded: Loaded | None = None
+
+
+@dataclass(slots=True, eq=False)
+class StepsJob(Job):
+    """Reads all steps of a saga."""
+
+    saga_id: UUID
+    rows: list[StepRow] = field(default_factory=list[StepRow])
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +124,7 @@ class SharedStore:
             (LandJob, self._land),
             (ClaimJob, self._claim),
             (LoadJob, self._load),
+            (StepsJob, self._steps),
         )
 
     # -- for threads
@@ -133,6 +142,10 @@ class SharedStore:
     def load(self, known: Known) -> Loaded | None:
         """A saga beyond what is known of it; None: there is none of this id."""
         return self._submit(LoadJob(known)).loaded
+
+    def steps(self, saga_id: UUID) -> list[StepRow]:
+        """All steps of a saga, with what undoing them needs."""
+        return self._submit(StepsJob(saga_id)).rows
 
     def land(
         self, landing: Landing, grant: Work | None, wakeups: Sequence[WakeUp]
@@ -280,6 +293,12 @@ class SharedStore:
         self._noted = advancing or self._noted
         rows = self._ready().load(wanted, self._worker_id(), advancing)
         return {row.saga_id: row for row in rows}
+
+    def _steps(self, jobs: list[StepsJob]) -> None:
+        found = self._ready().load_steps_of_each([job.saga_id for job in jobs])
+        for job in jobs:
+            job.rows = found[job.saga_id]
+            job.comes_back = True
 
     def _land(self, jobs: list[LandJob]) -> None:
         store = self._ready()

@@ -262,6 +262,12 @@ LOAD_STEPS = f"""
 SELECT {STEP.read("t")} FROM saga.step t WHERE t.saga_id = %(id)s ORDER BY t.position, t.undo
 """
 
+# The same of several sagas.
+LOAD_STEPS_OF_EACH = f"""
+SELECT {STEP.read("t")} FROM unnest(%(id)s::uuid[]) AS a(id) JOIN saga.step t ON t.saga_id = a.id
+ ORDER BY t.saga_id, t.position, t.undo
+"""
+
 # The same of some.
 LOAD_SOME_STEPS = f"""
 SELECT {STEP.read("t")} FROM unnest(%(id)s::uuid[], %(position)s::int[], %(undo)s::bool[]) AS a(id, position, undo)

@@ -124,19 +124,27 @@ class Store:
         """All steps of a saga, with what undoing them needs, in order of position. A child of which
         there is nothing to undo is `read_only`.
         """
-        found = self.connection.execute(statements.LOAD_STEPS, {"id": saga_id})
-        return self._without_idle(saga_id, [_with_intent(StepRow, row) for row in found])
+        return self.load_steps_of_each([saga_id])[saga_id]
+
+    def load_steps_of_each(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
+        """The same of several sagas."""
+        found = self.connection.execute(statements.LOAD_STEPS_OF_EACH, {"id": list(saga_ids)})
+        steps: dict[UUID, list[StepRow]] = {saga_id: [] for saga_id in saga_ids}
+        for row in self._without_idle([_with_intent(StepRow, row) for row in found]):
+            steps[row.saga_id].append(row)
+        return steps
 
     def stream_steps(self, saga_id: UUID) -> list[StepRow]:
         """The same of a saga of any size."""
         with self.connection.transaction():
             found = self._stream(statements.LOAD_STEPS, {"id": saga_id})
-            return self._without_idle(saga_id, [_with_intent(StepRow, row) for row in found])
+            return self._without_idle([_with_intent(StepRow, row) for row in found])
 
-    def _without_idle(self, saga_id: UUID, rows: list[StepRow]) -> list[StepRow]:
-        if not any(row.intent.kind == "child" for row in rows):
+    def _without_idle(self, rows: list[StepRow]) -> list[StepRow]:
+        parents = {row.saga_id for row in rows if row.intent.kind == "child"}
+        if not parents:
             return rows
-        idle = self.idle_children([saga_id])
+        idle = self.idle_children(list(parents))
         return [idle_row(row) if row[:2] in idle else row for row in rows]
 
     def idle_children(self, parents: Sequence[UUID]) -> set[tuple[UUID, int]]:
