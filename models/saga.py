@@ -119,5 +119,5 @@ saga = Table(
         postgresql_ops={"attributes": "jsonb_path_ops"},
         postgresql_where=text("attributes IS NOT NULL"),
     ),
-    postgresql_with={"fillfactor": 60},  # room for HOT updates: this row changes at every step
+    postgresql_with={"fillfactor": 30},  # room for HOT updates: this row changes at every step
 )
