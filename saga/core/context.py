@@ -28,6 +28,8 @@ class StepContext:
     step_name: str
     connection: Any = None
     """Of a `transactional` step only: what is written through it commits with the outcome."""
+    tries: int = 1
+    """Attempts that count, this one included: not those whose worker was lost."""
 
 
 _running: contextvars.ContextVar[StepContext] = contextvars.ContextVar("saga_step")

@@ -19,7 +19,7 @@ from saga.engine.attempt.catalog import Catalog
 from saga.execution.own_process import process_of, queues_of
 from saga.execution.pool import TaskPool
 from saga.execution.short_way import arguments_of
-from saga.wakeups.message import HANDOVER, handover_queue
+from saga.wakeups.message import HANDOVER, handover_queue, step_of
 
 log = logging.getLogger("saga.wakeups")
 
@@ -62,7 +62,7 @@ class _Strategies(dict[str, Any]):
             return
         message.ack()
         queue = str(message.delivery_info.get("routing_key"))
-        self._run(partial(_hand_over, self._consumer.app, queue, name, key))
+        self._run(partial(_hand_over, self._consumer.app, queue, step_of(name), key))
 
     def _run(self, job: Any) -> None:
         """Not here: Postgres may be slow, and the event loop is the worker's only one."""

@@ -10,6 +10,7 @@ from saga.core.failures import is_private
 from saga.core.states import StepState
 from saga.engine.attempt.work import Outcome, Work
 from saga.engine.worker.watchers import Watcher
+from saga.execution.task_steps import is_expected
 
 _FOR_GOOD = (StepState.FAILED, StepState.BLOCKED)
 
@@ -22,6 +23,8 @@ class SentryReports(Watcher):
         del seconds
         client, error = _client(), outcome.cause
         if client is None or error is None or outcome.state not in _FOR_GOOD or is_private():
+            return
+        if is_expected(work.intent.name, error):
             return
         sdk: Any = sys.modules["sentry_sdk"]
         event, hint = sdk.utils.event_from_exception(

@@ -11,6 +11,7 @@ from saga.core.states import SagaStatus, StepState
 from saga.core.tracebacks import place_of
 from saga.engine.attempt.work import Ended, Outcome, Work
 from saga.engine.worker.watchers import Watcher
+from saga.execution.task_steps import is_expected
 
 log = logging.getLogger("saga.outcome")
 
@@ -35,8 +36,12 @@ class StepLog(Watcher):
             log.debug("%s begins", work.intent.name, extra=_fields(work))
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
-        """INFO if it succeeded, WARNING if it is tried again, ERROR with the traceback if not."""
+        """INFO if it succeeded, or raised what its task `throws`; WARNING if it is tried again,
+        ERROR with the traceback if not.
+        """
         level = _LEVELS.get(outcome.state, logging.WARNING)
+        if level == logging.ERROR and is_expected(work.intent.name, outcome.cause):
+            level = logging.INFO
         if not log.isEnabledFor(level):
             return
         fields = _fields(work) | {"outcome": outcome.state, "seconds": round(seconds, 4)}

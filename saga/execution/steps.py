@@ -28,6 +28,7 @@ from saga.engine.worker.vital_signs import Beat, Postgres, SweeperVital, Vital
 from saga.engine.worker.watchdog import EXIT_CODE, Watchdog
 from saga.errors import DefinitionError
 from saga.execution import sentry, short_way
+from saga.execution.found import refuse_pool, serve_own_queues, tell
 from saga.execution.handover import take_what_is_handed_over
 from saga.execution.inbox import Inbox
 from saga.execution.own_process import (
@@ -45,10 +46,11 @@ from saga.execution.shutdown import Leaver
 from saga.execution.slots import slots
 from saga.execution.step_log import StepLog, is_read
 from saga.execution.task_events import TaskEvents
+from saga.execution.task_steps import adopt_tasks, warn_of_tasks
 from saga.execution.vital_signs import ConsumerVital, loop_beat
 from saga.execution.wait_for_postgres import patiently
 from saga.failpoint import failpoint
-from saga.wakeups.message import ADVANCE
+from saga.wakeups.message import ADVANCE, task_of
 
 log = logging.getLogger("saga.worker")
 
@@ -59,14 +61,15 @@ def register_tasks(app: Celery) -> None:
     options["send_events"] = False  # see task_events
     options["Strategy"] = short_way.NAME
     options["Request"] = StepRequest
-    for name in Catalog(registry).names():
+    for step in Catalog(registry).names():
+        name = task_of(step)
         if name in app.tasks:
             if not getattr(app.tasks[name], "saga_step", False):
                 raise DefinitionError(
                     f"the app has a task named {name!r} of its own: give the step another name="
                 )
             continue
-        app.task(_run_step(app, name), name=name, saga_step=True, **options)
+        app.task(_run_step(app, step), name=name, saga_step=True, **options)
     if ADVANCE not in app.tasks:
         app.task(_advance(app), name=ADVANCE, saga_step=True, **options)
     Inbox(app, client_of(settings_of(app))).register()
@@ -109,6 +112,9 @@ class SagaStep(bootsteps.StartStopStep):
         end = partial(_end, parent, 0) if settings.exits else None
         self._leaver = Leaver(settings.drain, end)
         take_up_steps()  # before the pool forks
+        refuse_pool(parent.pool_cls)
+        adopt_tasks(parent.app)
+        serve_own_queues(parent.app)
         register_tasks(parent.app)
         take_what_is_handed_over(parent.app)
         _be_seen(parent)
@@ -116,6 +122,7 @@ class SagaStep(bootsteps.StartStopStep):
         checks.refuse(definitions)
         if settings.checks:
             checks.warn(definitions)
+            warn_of_tasks()
         signals.worker_process_init.connect(self._child_starts)
         signals.worker_process_shutdown.connect(_child_stops)
         signals.worker_shutting_down.connect(self._is_told_to_stop)
@@ -125,6 +132,7 @@ class SagaStep(bootsteps.StartStopStep):
         settings = settings_of(parent.app)
         self._leaver.start()
         patiently(lambda: announce(settings.database_url, Catalog(registry)))
+        patiently(lambda: tell(parent.app, settings.database_url))
         if parent.pool_cls.__module__.endswith("solo"):
             parent.pool.terminate_job = _interrupt
         if self._farewell is None:

@@ -16,17 +16,18 @@ from typing import Any
 from celery import Celery, signals
 from celery.utils.nodenames import host_format  # pyright: ignore[reportUnknownVariableType]
 
-from saga.core.declare.registry import registry
 from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
 from saga.execution import threads
 from saga.execution.app import make_app
 from saga.execution.autoscale import BacklogAutoscaler
-from saga.execution.modules import import_each
+from saga.execution.found import users_of_queues
+from saga.execution.modules import apps_in, import_each
 from saga.execution.pool import TaskPool
 from saga.execution.settings import settings_of
 from saga.execution.step_log import log_as_json
 from saga.execution.steps import is_installed
+from saga.execution.task_steps import adopt_tasks
 from saga.execution.tracing import is_wanted, make_spans
 
 _HEARTBEAT = 5.0
@@ -71,7 +72,9 @@ def run_worker(
         raise InvalidInput("--autoscale: the solo pool runs one step at a time")
     _print_by_lines()
     app = load_app(app_modules, database_url, broker_url, lease=lease)
-    chosen = list(queues) if queues else known_queues()
+    chosen = list(queues) if queues else known_queues(app)
+    if not queues and installed_app(app_modules) is app:
+        chosen += [name for name in app.amqp.queues.consume_from if name not in chosen]
     logging.getLogger("saga").setLevel(loglevel)
     name = host_format(hostname or f"saga-{os.getpid()}@%h")
     if log_json:
@@ -133,7 +136,11 @@ def load_app(
     """Imports the user's modules; the first Celery app among them that sagas were installed on, or
     a new one.
     """
-    return installed_app(app_modules) or make_app(database_url, broker_url, lease=lease)
+    app = installed_app(app_modules) or make_app(database_url, broker_url, lease=lease)
+    app.loader.init_worker()
+    app.finalize()
+    adopt_tasks(app)
+    return app
 
 
 def installed_app(app_modules: Sequence[str]) -> Celery | None:
@@ -142,20 +149,16 @@ def installed_app(app_modules: Sequence[str]) -> Celery | None:
     """
     found: list[Celery] = []
     for name, named in import_each(app_modules):
-        candidates = [named] if ":" in name else list(vars(named).values())
-        apps = [x for x in candidates if isinstance(x, Celery) and is_installed(x)]
+        apps: list[Celery] = [app for app in apps_in(name, named) if is_installed(app)]
         if ":" in name and not apps:
             raise InvalidInput(f"--app: {name} is no Celery app with saga.install(app)")
         found += apps
     return found[0] if found else None
 
 
-def known_queues() -> list[str]:
-    """Every queue that a step, a compensation or a saga of this process names."""
-    steps = registry.steps()
-    names = (
-        {s.queue for s in steps}
-        | {s.undo.queue for s in steps if s.undo}
-        | {s.queue for s in registry.sagas()}
-    )
-    return sorted(names)
+def known_queues(app: Celery | None) -> list[str]:
+    """Every queue that a step, a compensation or a saga of this process names; `app`: whose tasks
+    steps are made of, if it is known.
+    """
+    adopt_tasks(app)
+    return sorted(users_of_queues())

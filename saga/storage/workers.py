@@ -65,6 +65,7 @@ SELECT w.id, w.ended_at IS NOT NULL OR w.lease_until < now(), extract(epoch FROM
     OR (w.ended_at > now() - interval '1 day'
         AND EXISTS (SELECT FROM saga.step t WHERE t.worker_id = w.id))
 """
+_SERVED = "SELECT DISTINCT unnest(queues) FROM saga.worker WHERE ended_at IS NULL"
 _LEASES = """
 SELECT t.saga_id, t.position, t.undo, t.attempt, t.queue, t.name FROM saga.step t
  WHERE t.worker_id = ANY(%(ids)s) LIMIT %(most)s
@@ -134,6 +135,11 @@ def handover_of(connection: psycopg.Connection, queue: str, code: str) -> str | 
 def handovers(connection: psycopg.Connection) -> dict[str, list[str]]:
     """For each queue, where wake-ups of it may wait instead."""
     return dict(connection.execute(_HANDOVERS).fetchall())
+
+
+def served(connection: psycopg.Connection) -> set[str]:
+    """The queues that live workers serve."""
+    return {row[0] for row in connection.execute(_SERVED)}
 
 
 def has_ended(connection: psycopg.Connection, worker_id: int) -> bool:

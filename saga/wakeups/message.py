@@ -15,9 +15,24 @@ from saga.core.rows import StepKey
 ADVANCE = "saga.advance"
 
 
+_STEP = "saga.step."
+
+
+def task_of(step: str) -> str:
+    """The Celery task that the wake-ups of a step are for. A step with a dot in its name may be
+    made of a task of that name, and is not to be taken for it by a worker that knows only the task.
+    """
+    return _STEP + step if "." in step else step
+
+
+def step_of(task: str) -> str:
+    """The opposite."""
+    return task.removeprefix(_STEP)
+
+
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """One hint: `task` names the step (or ADVANCE), `queue` where it may run."""
+    """One hint: `task` is for the step (see `task_of`; or ADVANCE), `queue` where it may run."""
 
     queue: str
     task: str
@@ -28,7 +43,7 @@ class WakeUp:
 
     @classmethod
     def for_step(cls, queue: str, name: str, key: StepKey, attempt: int = 0) -> "WakeUp":
-        return cls(queue, name, key.saga_id, key.position, key.undo, attempt)
+        return cls(queue, task_of(name), key.saga_id, key.position, key.undo, attempt)
 
 
 class Sink(Protocol):

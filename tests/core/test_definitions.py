@@ -205,14 +205,14 @@ def test_an_existing_task_is_a_step_and_stays_as_it_is() -> None:
     bound = Bound()
     task, other = Task("shop.create", bound.run), Task("shop.close", close)
     create = step(task, compensation=other, read_only=False)
-    assert (create.name, create.queue) == ("create", "default")
+    assert (create.name, create.queue) == ("shop.create", "default")
     text = create.parameters.encode(("ann",), {})
     assert text == '{"customer":"ann","times":2}'
     assert create.call(create.decode_args(text)) == "annann"
     assert bound.calls == 1
     undo = create.undo
     assert undo is not None
-    assert undo.name == "close"
+    assert undo.name == "shop.close"
     assert undo.call(undo.arguments('"t"', text)) == "closed t of ann"
     assert vars(task).keys() == {"name", "run"}
     assert step(Task("shop.other", close), name="mine", queue="q").name == "mine"
@@ -232,7 +232,7 @@ def test_real_celery_tasks() -> None:
 
     made = step(create, compensation=close)
     text = made.parameters.encode(("ann",), {})
-    assert (made.name, text) == ("create", '{"customer":"ann"}')
+    assert (made.name, text) == ("shop.create", '{"customer":"ann"}')
     assert made.call(made.decode_args(text)) == "ticket of ann"
     undo = made.undo
     assert undo is not None

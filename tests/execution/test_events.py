@@ -21,7 +21,7 @@ SAGA = ("saga.operations.cli", "--app", "shopproject", "worker", "-c", "2")
 CELERY = ("celery", "-A", "shopproject", "worker", "-P", "threads", "-c", "2", "-l", "WARNING")
 QUEUES = ("-Q", "celery,default,sagas")
 ASKED = "\napp.conf.worker_send_task_events = True\n"
-STEPS, TASKS = {"charge", "ship"}, {"shopproject.greet"}
+STEPS, TASKS = {"shopproject.charge", "ship"}, {"shopproject.greet"}
 
 
 @contextmanager

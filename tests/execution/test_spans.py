@@ -245,7 +245,7 @@ def test_a_users_own_app_is_traced_and_logged(
         until(lambda: collector.named("buy"), "a span")
     root = whole(collector.spans, "buy")
     below = {span.name: span.parent for span in collector.spans if span != root}
-    assert below == {"charge": root.id, "ship": root.id}
+    assert below == {"shopproject.charge": root.id, "ship": root.id}
     log = (tmp_path / "worker.log").read_text()
     assert "saga buy completed" in log
     assert "ship succeeded: attempt 1 of step 2" in log

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from saga.core.declare.definitions import OnUnknown, SagaDefinition, StepDefinition
+from saga.core.declare.made_of import MadeOf
 from saga.core.declare.options import (
     caller_types,
     is_task,
-    name_of_task,
     place_of,
     refuse_unknown,
 )
@@ -90,7 +90,8 @@ def step(target: Any = None, /, **options: Any) -> Any:
     undone, and that is known: no warning), `on_unknown` (`"retry"` with the same idempotency key,
     or `"ask"` a person), `may_vary` (parameters whose arguments may be others in a replay, which
     else parks the saga; True: all), `compensation` (a function, a step or a Celery task; see also
-    `@the_step.compensation`). A Celery task stays as it is and its `run` is called.
+    `@the_step.compensation`). A Celery task stays as it is, and says what is not said here: `name`,
+    `queue` (as the app routes it), `retry`, `timeout`; see docs/from-celery.md.
     """
     namespace = caller_types(1)
     refuse_unknown(options, _STEP_OPTIONS, "a step")
@@ -125,15 +126,17 @@ def saga(function: Any = None, /, **options: Any) -> Any:
 
 def _define_step(target: Any, options: dict[str, Any], namespace: Any) -> StepDefinition[..., Any]:
     compensation = options.pop("compensation", None)
-    function, place = target, None
+    function, place, made_of = target, None, None
+    options = {name: value for name, value in options.items() if value is not None}
     if is_task(target):
         function, place = target.run, place_of(target.run)
-        options["name"] = options.get("name") or name_of_task(target.name)
-        options["queue"] = options.get("queue") or getattr(target, "queue", None)
-    options["queue"] = options.get("queue") or "default"
+        made_of = MadeOf.of(target, options)
+        options.setdefault("name", target.name)
+        options.setdefault("queue", getattr(target, "queue", None) or "default")
     made: StepDefinition[..., Any] = StepDefinition(
         function, namespace=namespace, place=place, **options
     )
+    made.made_of = made_of
     if compensation is not None:
         made.compensation(compensation)
     registry.add_step(made)

@@ -13,6 +13,7 @@ from saga.core import context, failures
 from saga.core.codec import encode, parse
 from saga.core.declare import outside
 from saga.core.declare.calls import Call, remember
+from saga.core.declare.made_of import MadeOf
 from saga.core.declare.options import (
     checked_flag,
     checked_name,
@@ -20,7 +21,6 @@ from saga.core.declare.options import (
     checked_timeout,
     is_task,
     name_of,
-    name_of_task,
     place_of,
     refuse_unknown,
 )
@@ -38,6 +38,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 OnUnknown = Literal["retry", "ask"]
+Time = timedelta | None
 _VARIES = "(may vary)"
 UNDO_RETRY = Retry(max_attempts=10)
 
@@ -60,6 +61,8 @@ class Compensation:
         self.queue = checked_name(queue or step.queue, "queue")
         self.retry = checked_retry(retry, self.name) or UNDO_RETRY
         self.timeout = checked_timeout(timeout, self.name)
+        self.made_of: MadeOf | None = None
+        self._has_own_queue = queue is not None
         self.is_async = inspect.iscoroutinefunction(function)
         self.step = step
         self._parameters = Parameters(function, self.name)
@@ -71,6 +74,17 @@ class Compensation:
         values = {name: given[name] for name in self._others if name in given}
         values[self._first] = None if result is None else self.step.decode_result(result)
         return values
+
+    def become(self, function: Callable[..., Any], queue: str, retry: Retry, timeout: Time) -> None:
+        """What the task that it is made of says, once its app is configured."""
+        self.function, self.queue, self.retry, self.timeout = function, queue, retry, timeout
+        self._has_own_queue = True
+        self.step.attach(self)
+
+    def follow(self, queue: str) -> None:
+        """Its step's queue, unless it has its own."""
+        if not self._has_own_queue:
+            self.queue = queue
 
     @property
     def admits_none(self) -> bool:
@@ -138,10 +152,19 @@ class StepDefinition(Generic[P, R]):
         self.parameters = Parameters(function, self.name, namespace)
         self.may_vary = checked_names(may_vary, self.parameters.names, f"{self.name}: may_vary")
         self.prober: Callable[..., Any] | None = None
-        self._attach(None)
+        self.made_of: MadeOf | None = None
+        self.expected: tuple[type[BaseException], ...] = ()
+        self.attach(None)
         if on_unknown not in ("retry", "ask"):
             raise DefinitionError(f"{self.name}: on_unknown is 'retry' or 'ask'")
         functools.update_wrapper(self, function, updated=())
+
+    def become(self, function: Callable[..., Any], queue: str, retry: Retry, timeout: Time) -> None:
+        """What the task that it is made of says, once its app is configured."""
+        self.function, self.queue, self.retry, self.timeout = function, queue, retry, timeout
+        if self.undo is not None:
+            self.undo.follow(queue)
+        self.attach(self.undo)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, R]:
         """Inside a saga: ask for the step and wait. Elsewhere: run the function, once. Either way
@@ -244,12 +267,13 @@ class StepDefinition(Generic[P, R]):
         """
 
         def attach(function: Any) -> Any:
-            self._attach(_compensation(function, self, options))
+            self.attach(_compensation(function, self, options))
             return function
 
         return attach if function is None else attach(function)
 
-    def _attach(self, undo: Compensation | None) -> None:
+    def attach(self, undo: Compensation | None) -> None:
+        """Its undo, and what is stored with the step."""
         self.undo = undo
         self._intent = functools.partial(
             Intent,
@@ -355,10 +379,15 @@ def _compensation(
     if isinstance(target, StepDefinition):
         step_target = cast("StepDefinition[..., Any]", target)
         kept: dict[str, Any] = {key: getattr(step_target, key) for key in _KEPT}
-        return Compensation(step_target.function, step, **(kept | options))
+        made = Compensation(step_target.function, step, **(kept | options))
+        if step_target.made_of is not None:
+            made.made_of = step_target.made_of.with_options(options)
+        return made
     if is_task(target):
-        named: dict[str, Any] = {"name": name_of_task(target.name)}
-        return Compensation(target.run, step, **(named | options))
+        named: dict[str, Any] = {"name": target.name}
+        made = Compensation(target.run, step, **(named | options))
+        made.made_of = MadeOf.of(target, options)
+        return made
     return Compensation(target, step, **options)
 
 

@@ -29,13 +29,6 @@ def is_task(target: Any) -> bool:
     return not hasattr(target, "__code__") and hasattr(target, "run") and hasattr(target, "name")
 
 
-def name_of_task(name: str) -> str:
-    """The name that a Celery task gives its step: without its module, so that the task itself and
-    the step's wake-ups, which are tasks too, stay apart.
-    """
-    return name.rpartition(".")[2]
-
-
 def place_of(function: Callable[..., Any]) -> str:
     """Where a function is written, as `file:line`."""
     code = getattr(inspect.unwrap(function), "__code__", None)

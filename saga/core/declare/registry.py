@@ -56,6 +56,21 @@ class Registry:
             raise UnknownSaga(name, self._sagas, detail)
         return versions[version]
 
+    def renamed(self, name: str, undo: bool = False) -> str:
+        """What a step, or an undo, that 0.1.0 has written down by this name is called now."""
+        if undo:
+            named = {step.undo.name: step.undo for step in self._steps.values() if step.undo}
+        else:
+            named = self._steps
+        if name in named:
+            return name
+        now = [
+            one.name
+            for one in named.values()
+            if one.made_of is not None and one.made_of.former_name == name
+        ]
+        return now[0] if len(now) == 1 else name
+
     def steps(self) -> tuple[StepDefinition[..., Any], ...]:
         """All steps, by name."""
         return tuple(self._steps[name] for name in sorted(self._steps))

@@ -13,6 +13,17 @@ Verdict = Literal["retry", "fail", "unknown"]
 Exceptions = tuple[type[BaseException], ...]
 
 
+class TryAgain(Exception):
+    """What a Celery task says with `self.retry()`: another attempt, after so many seconds. `cause`
+    is what went wrong.
+    """
+
+    def __init__(self, cause: BaseException, retry_after: float) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.retry_after = retry_after
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often and how fast a step is tried again, and which errors count as what.
@@ -75,11 +86,29 @@ class Retry:
 
     def classify(self, exc: BaseException) -> Verdict:
         """What an exception of the step means, whatever the number of attempts so far."""
+        if isinstance(exc, TryAgain):
+            return "unknown" if self.classify(exc.cause) == "unknown" else "retry"
         if isinstance(exc, (Unknown, *self.unknown_on)):
             return "unknown"
         if isinstance(exc, (Permanent, *self.give_up_on)):
             return "fail"
         return "retry" if isinstance(exc, self.retry_on) else "fail"
+
+    def goes_on(self, exc: BaseException, tries: int) -> bool:
+        """Whether there is an attempt after number `tries`, which ended with `exc`."""
+        return self.classify(exc) != "fail" and tries < self.max_attempts
+
+    def is_used_up(self, tries: int, in_doubt: bool) -> bool:
+        """Whether attempt number `tries` is one too many; `in_doubt`: nobody knows how the last one
+        ended.
+        """
+        del in_doubt
+        return tries > self.max_attempts
+
+    @property
+    def asks_the_probe_last(self) -> bool:
+        """Whether the probe is asked once more when the last attempt has ended unknown."""
+        return True
 
     def pause(self, exc: BaseException | None, attempt: int, chance: float) -> float:
         """Like `delay`, but an exception's own `retry_after` (seconds) comes first.
@@ -87,6 +116,8 @@ class Retry:
         A value that is no number of seconds is ignored, and none beyond an hour (or `maximum`, if
         that is longer) is believed.
         """
+        if isinstance(exc, TryAgain):
+            return exc.retry_after
         try:
             wanted = getattr(exc, "retry_after", None)
         except Exception:  # a property of the user's
@@ -94,6 +125,26 @@ class Retry:
         if isinstance(wanted, (int, float)) and 0 <= wanted < float("inf"):
             return min(float(wanted), max(self.maximum.total_seconds(), 3600.0))
         return self.delay(attempt, chance)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRetry(Retry):
+    """Of a step that is a Celery task: the task says by TryAgain whether there is another attempt,
+    however many there were. What else it raises is final, unless `others` are tried again as the
+    fields of Retry say. They also say how often an attempt is made again of whose end nobody knows.
+    """
+
+    others: bool = field(default=False, kw_only=True)
+
+    def goes_on(self, exc: BaseException, tries: int) -> bool:
+        return isinstance(exc, TryAgain) or (self.others and Retry.goes_on(self, exc, tries))
+
+    def is_used_up(self, tries: int, in_doubt: bool) -> bool:
+        return in_doubt and tries > self.max_attempts
+
+    @property
+    def asks_the_probe_last(self) -> bool:
+        return self.others
 
 
 def checked_retry(retry: Retry | None, name: str) -> Retry | None:

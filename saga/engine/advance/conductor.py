@@ -25,7 +25,7 @@ from saga.failpoint import failpoint
 from saga.storage.connect import is_fault_of_one
 from saga.storage.hot.store import Store
 from saga.storage.turning import stuck
-from saga.wakeups.message import Publisher, WakeUp
+from saga.wakeups.message import Publisher, WakeUp, step_of
 from saga.wakeups.outbox import Outbox
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class Conductor:
 
     def hand_over(self, wakeup: WakeUp) -> bool:
         """A step's wake-up, to a worker that knows the step; whether there is one."""
-        queue = self._handover.queue_of(wakeup.queue, step_code(wakeup.task))
+        queue = self._handover.queue_of(wakeup.queue, step_code(step_of(wakeup.task)))
         if queue is not None:
             self._outbox.publish([replace(wakeup, queue=queue)])
             self._outbox.send()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from saga.core.declare.registry import registry
 from saga.core.loop.events import Event, Recorded
 from saga.core.replay import Run
 from saga.core.rows import StepRow
@@ -209,7 +210,7 @@ def recorded_of(loaded: Loaded, arguments: Mapping[int, str | None] = _NONE) -> 
             row.position,
             row.undo,
             row.kind,
-            row.name,
+            registry.renamed(row.name, row.undo) if row.kind == "step" else row.name,
             row.state not in OPEN,
             row.digest,
             row.args if row.undo else arguments.get(row.position, row.args),

@@ -12,7 +12,7 @@ from typing import Any
 from saga.core import context, failures
 from saga.core.context import StepContext
 from saga.core.declare.definitions import Compensation, StepDefinition
-from saga.core.declare.retry import Retry
+from saga.core.declare.retry import Retry, TryAgain
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.event_loop import EventLoopThread
 from saga.engine.attempt.work import FinalState, OpenState, Outcome, Work
@@ -45,6 +45,7 @@ class Attempts:
             work.saga_name,
             work.intent.name,
             connection,
+            work.tries,
         )
         with context.running(ctx):
             if work.key.undo:
@@ -186,14 +187,16 @@ def _ended_badly(
     """Retry, give up, or unknown. A failed undo is never the end of it: it is blocked."""
     verdict = retry.classify(error)
     doubt = in_doubt or (verdict == "unknown" and not harmless)
-    log.info("%s %s attempt %d: %s", work.intent.name, work.key, work.attempt, type(error).__name__)
     pause = retry.pause(error, work.tries, random.random())
-    if verdict != "fail" and work.tries < retry.max_attempts:
+    goes_on = retry.goes_on(error, work.tries)
+    error = error.cause if isinstance(error, TryAgain) else error
+    log.info("%s %s attempt %d: %s", work.intent.name, work.key, work.attempt, type(error).__name__)
+    if goes_on:
         state = "unknown" if doubt and verdict == "unknown" else "retrying"
         return _bad(state, error, doubt, retry_in=pause)
     if work.key.undo:
         return _bad("blocked", error, doubt)
-    if verdict == "unknown" and doubt:
+    if verdict == "unknown" and doubt and retry.asks_the_probe_last:
         return _bad("unknown", error, in_doubt=True, retry_in=pause)
     return _bad("failed", error, doubt)
 
@@ -210,7 +213,7 @@ def _given_up(
     """Why this attempt is not made; None if it is."""
     if work.lost >= retry.max_losses:
         return _lost(work)
-    if work.tries <= retry.max_attempts:
+    if not retry.is_used_up(work.tries, in_doubt):
         return None
     if leaves_no_trace:
         return TimeoutError(_TIME_WAS_UP)

@@ -26,13 +26,16 @@ class Catalog:
             )
 
     def step(self, name: str) -> StepDefinition[..., object]:
-        return self._registry.step(name)
+        try:
+            return self._registry.step(name)
+        except UnknownStep:
+            return self._registry.step(self._registry.renamed(name))
 
     def undo(self, name: str) -> Compensation:
-        try:
-            return self._undos[name]
-        except KeyError:
-            raise UnknownStep(name, self._undos) from None
+        undo = self._undos.get(name) or self._undos.get(self._registry.renamed(name, undo=True))
+        if undo is None:
+            raise UnknownStep(name, self._undos)
+        return undo
 
     def saga(self, name: str, version: int) -> SagaDefinition[..., object]:
         return self._registry.saga(name, version)
@@ -44,8 +47,17 @@ class Catalog:
         return self._registry.steps()
 
     def names(self) -> set[str]:
-        """Of all steps and compensations."""
-        return {step.name for step in self._registry.steps()} | self._undos.keys()
+        """Of all steps and compensations, also those that 0.1.0 gave them."""
+        return {step.name for step in self._registry.steps()} | self._undos.keys() | self._former()
+
+    def _former(self) -> set[str]:
+        steps = [step for step in self._registry.steps() if step.made_of]
+        undos = [undo for undo in self._undos.values() if undo.made_of]
+        names = {one.made_of.former_name for one in (*steps, *undos) if one.made_of}
+        return {name for name in names if name is not None and self._is_known(name)}
+
+    def _is_known(self, name: str) -> bool:
+        return self.can_run(name, undo=False) or self.can_run(name, undo=True)
 
     def code(self) -> list[str]:
         """All that this process can run, as `saga_code` and `step_code` name it."""

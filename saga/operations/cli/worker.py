@@ -114,12 +114,12 @@ def command(
     if metrics_port is not None and pool == "prefork":
         click.get_current_context().with_resource(_counting_together())
     import_each(used.app_modules)
-    _warn_of_strange(queues or [])
     if metrics_port is not None:
         watchers.append(_metrics(metrics_port, metrics_host))
-    from saga.execution.worker import installed_app, run_worker
+    from saga.execution.worker import installed_app, known_queues, run_worker
 
     installed = installed_app(used.app_modules)
+    _warn_of_strange(queues or [], known_queues(installed))
     if installed is None:
         _ = used.database_url
         if not used.broker_url:
@@ -171,11 +171,8 @@ def _metrics(port: int, host: str) -> Callable[[], Watcher]:
     return lambda: watcher
 
 
-def _warn_of_strange(queues: Sequence[str]) -> None:
+def _warn_of_strange(queues: Sequence[str], known: Sequence[str]) -> None:
     """A queue that no definition names is misspelt, or holds other tasks of the user's."""
-    from saga.execution.worker import known_queues
-
-    known = known_queues()
     screen = console(stderr=True)
     for queue in queues:
         if queue not in known:
