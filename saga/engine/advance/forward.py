@@ -160,6 +160,8 @@ class Forward:
             del landing.asked[index]
             del decided.opened[key]
             return
+        if key in decided.closed:  # its time was up, of which the code made that it gave it up
+            return
         at = round(self._clock(), 6)
         landing.settled.append(Settled(*key, state, None, "waiting", None, None, False, None, at))
         decided.closed.append(key)
