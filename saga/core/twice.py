@@ -28,13 +28,13 @@ from saga.errors import Divergence
 CHECK_REPLAYS = "SAGA_CHECK_REPLAYS"
 """The environment variable by which workers check; `saga dev` sets it for its own."""
 
-_CLOCKS = frozenset(
+CLOCKS = frozenset(
     getattr(time, name + unit)
     for name in ("time", "monotonic", "perf_counter", "process_time")
     for unit in ("", "_ns")
 ) | {time.localtime, time.gmtime, time.ctime}
 _CHANCE: Any = getattr(random, "_inst")  # noqa: B009
-_VERBS = {"uuid": "uuid()", "random": "random()", "secrets": "random()", "os": "random()"}
+VERBS = {"uuid": "uuid()", "random": "random()", "secrets": "random()", "os": "random()"}
 
 
 class Told(NamedTuple):
@@ -200,10 +200,13 @@ def _watched(told: list[Told], run: Callable[[], None]) -> list[Seen]:
             outer = outer.f_back
         module = name.partition(".")[0]
         if outer is not None and module not in ("logging", "saga"):
-            verb = _VERBS.get(module, "now()")
+            verb = VERBS.get(module, "now()")
             seen.append(Seen(len(told), f"{name}()", verb, place(frame)))
 
-    before = sys.getprofile()
+    before: Any = sys.getprofile()
+    if not (before is None or callable(before)):
+        run()  # a profiler written in C, which nobody else could put back
+        return seen
     sys.setprofile(watch)
     try:
         run()
@@ -227,6 +230,6 @@ def _varies(called: Any) -> bool:
     return (
         of is _CHANCE
         or called is os.urandom
-        or called in _CLOCKS
+        or called in CLOCKS
         or (called.__name__ == "generate_time_safe")
     )

@@ -22,7 +22,7 @@ from saga.errors import NotDeterministic
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_REAL = frozenset(
+REAL = frozenset(
     (
         *("open", "time.sleep", "builtins.input", "sqlite3.connect", "urllib.Request"),
         *(
@@ -86,7 +86,7 @@ def _watched(event: str, function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if event in _REAL and hasattr(running_loop(), "python_order"):
+    if event in REAL and hasattr(running_loop(), "python_order"):
         _refuse(event, args, sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
 
 
