@@ -10,7 +10,7 @@ from uuid import UUID
 
 from saga.core.intent import Intent
 from saga.core.rows import StepKey, StepRow
-from saga.core.states import SAGA_MOVES, STEP_MOVES, SagaStatus, StepState
+from saga.core.states import REOPENINGS, SAGA_MOVES, STEP_MOVES, SagaStatus, StepState
 from saga.errors import SagaError
 
 
@@ -191,4 +191,4 @@ class Tables:
 
 def _reopens(step: Step, after: str) -> bool:
     """See `states.REOPENINGS`."""
-    return (step.state, after) == ("succeeded", "ready") and step.key.undo and step.in_doubt
+    return (step.state, after) in REOPENINGS and step.key.undo and step.in_doubt

@@ -145,7 +145,7 @@ def test_reject_undoes(shop: Shop) -> None:
     shop.run("reject", saga_id, "--name", "large sum", "--by", "bob", "--reason", "too much")
     shop.await_status(saga_id, "compensated")
     shown = shop.show(saga_id)
-    assert "Compensated: its code failed (Permanent: bob said no: too much)." in shown
+    assert "Compensated: its code failed (Permanent: bob said no: too much at shop.py:" in shown
     assert "undo: release" in shown
     assert "rejected; by bob: too much" in shown
 
@@ -176,7 +176,7 @@ def test_a_failure_in_the_middle_is_undone(shop: Shop) -> None:
     saga_id = shop.start("poor")
     shop.await_status(saga_id, "compensated")
     shown = shop.show(saga_id)
-    assert "Compensated: step 2 charge failed (Permanent: card declined). 1 step was" in shown
+    assert "Compensated: step 2 charge failed (Permanent: card declined at shop.py:" in shown
     (effect,) = shop.json("effects", saga_id, "--outcome", "compensated")["effects"]
     assert effect["step"] == "reserve"
 

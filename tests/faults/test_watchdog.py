@@ -79,7 +79,7 @@ def test_a_step_that_blocks_the_event_loop(arena: Arena) -> None:
 
 def test_the_probe_sees_a_stopped_worker(arena: Arena) -> None:
     assert health().returncode == 1
-    worker = sick_worker(arena)
+    worker = arena.worker(modules=(SICK,))  # one that stands still is not to be ended before
     arena.ready()
     arena.until(lambda: health("--within", "5").returncode == 0, "the worker is well")
     worker.stop()

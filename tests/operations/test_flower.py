@@ -37,6 +37,7 @@ def flower(broker_url: str) -> Iterator[Flower]:
 @contextmanager
 def worker(database_url: str, broker_url: str, log: Path, *options: str) -> Generator[Process]:
     urls = {"SAGA_DATABASE_URL": database_url, "SAGA_BROKER_URL": broker_url}
+    urls["SAGA_PRIVATE_ERRORS"] = "on"  # what a step raises may quote what it was given
     command = ("--app", "tests.live.secretive", "worker", "--concurrency", "4", *options)
     with saga_process(*command, environment=urls, log=log) as running:
         until(lambda: announced(database_url), "it is ready", describe=lambda: running.output)
