@@ -335,8 +335,9 @@ def test_checks_are_warnings() -> None:
 
     assert check(look) == check(jump) == check(undoable) == []
     assert "it has an effect and no compensation" in check(careless)[0]
-    with pytest.warns(DefinitionWarning, match="step careless"):
+    with pytest.warns(DefinitionWarning, match="step careless") as told:
         warn(registry.steps())
+    assert f"{told[0].filename}:{told[0].lineno}" == careless.place  # it points at the step
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DefinitionWarning)
         warn(registry.steps())

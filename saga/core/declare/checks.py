@@ -53,8 +53,12 @@ def check(definition: Definition) -> list[str]:
 def warn(definitions: Iterable[Definition]) -> None:
     """Check them all and give a DefinitionWarning for each doubt."""
     for definition in definitions:
+        file, _, line = definition.place.rpartition(":")
         for text in check(definition):
-            warnings.warn(text, DefinitionWarning, stacklevel=2)
+            if line.isdecimal():  # it is there that something is to be done
+                warnings.warn_explicit(text, DefinitionWarning, file, int(line))
+            else:
+                warnings.warn(text, DefinitionWarning, stacklevel=2)
 
 
 def _doubts_about_secrets(definition: Definition) -> Iterable[str]:

@@ -64,6 +64,8 @@ class Compensation:
         self.made_of: MadeOf | None = None
         self._has_own_queue = queue is not None
         self.is_async = inspect.iscoroutinefunction(function)
+        # Python warns of a coroutine that nobody awaited, by this name and where it was dropped.
+        self._called = f"step {self.name}"
         self.step = step
         self._parameters = Parameters(function, self.name)
         self._first, self._others = self._names()
@@ -149,6 +151,8 @@ class StepDefinition(Generic[P, R]):
         self.on_unknown: OnUnknown = on_unknown
         self.place = place or place_of(function)
         self.is_async = inspect.iscoroutinefunction(function)
+        # Python warns of a coroutine that nobody awaited, by this name and where it was dropped.
+        self._called = f"step {self.name}"
         self.parameters = Parameters(function, self.name, namespace)
         self.may_vary = checked_names(may_vary, self.parameters.names, f"{self.name}: may_vary")
         self.prober: Callable[..., Any] | None = None
@@ -174,8 +178,11 @@ class StepDefinition(Generic[P, R]):
         if type(loop) is JournalLoop:
             text = self.parameters.encode(args, kwargs)
             intent = self._intent(text, digest=digest_of(self._leave_out(text)))
-            return asking.call(loop, intent, self.decode_result, self._counted)
-        return self._call_outside(args, kwargs)
+            call = asking.call(loop, intent, self.decode_result, self._counted)
+        else:
+            call = self._call_outside(args, kwargs)
+        call.__qualname__ = self._called
+        return call
 
     async def _call_outside(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
         """Its error is the caller's if that is a step, and else what it would be in a saga."""
@@ -323,7 +330,9 @@ class SagaDefinition(Generic[P, R]):
             text = self.parameters.encode(args, kwargs)
             child = self._as_child(text)
             intent = self._intent(child, digest=digest_of(child))
-            return asking.call(loop, intent, self.decode_result, self._counted)
+            call = asking.call(loop, intent, self.decode_result, self._counted)
+            call.__qualname__ = f"saga {self.name}"  # for Python's warning of what nobody awaited
+            return call
         coroutine = self.function(*args, **kwargs)
         remember(coroutine, Call(self, args, kwargs))
         return coroutine

@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from saga.core.saga_filter import moment_of
 from saga.operations.api.access import Admin
-from saga.operations.api.params import DEEPEST, Limit, Words
+from saga.operations.api.params import DEEPEST, Limit, Moment, Words
 from saga.operations.api.services import Using
 from saga.storage.queries import AuditRow
 from saga.storage.queries import audit as query
@@ -29,9 +30,23 @@ def list_(
     *,
     saga_id: UUID | None = None,
     actor: Annotated[Words | None, Query()] = None,
+    action: Annotated[Words | None, Query()] = None,
+    refused: bool | None = None,
+    since: Annotated[Moment | None, Query(description="How long ago at most, or when.")] = None,
     before: Annotated[int | None, Query(ge=1, le=DEEPEST)] = None,
     limit: Limit = 50,
 ) -> AuditPage:
     """Who did what, on which saga, and why it was refused if it was."""
-    rows = using.read(lambda c: query(c, saga_id=saga_id, actor=actor, before=before, limit=limit))
+    rows = using.read(
+        lambda c: query(
+            c,
+            saga_id=saga_id,
+            actor=actor,
+            action=action,
+            refused=refused,
+            since=moment_of(since, "query.since"),
+            before=before,
+            limit=limit,
+        )
+    )
     return AuditPage(actions=list(rows), next=rows[-1].id if len(rows) == limit else None)

@@ -33,6 +33,7 @@ main = SagaGroup(
         "retry": "saga.operations.cli.retry:command",
         "blocked": "saga.operations.cli.blocked:command",
         "resolve": "saga.operations.cli.resolve:command",
+        "audit": "saga.operations.cli.audit:command",
         "callbacks": "saga.operations.cli.callbacks:command",
         "prune": "saga.operations.cli.prune:command",
         "workers": "saga.operations.cli.workers:command",

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import saga_id
+from saga.operations.cli.safe import safe
 from saga.operations.cli.settings import settings
 from saga.storage.queries import Transition, find_saga, history
 
@@ -42,6 +44,14 @@ def _render(screen: Console, rows: Sequence[Transition]) -> None:
         ],
         right="SEQ ATTEMPT",
     )
+
+
+def show_transition(screen: Console, row: Transition) -> None:
+    """On a line of its own, as it happens."""
+    who = row.actor or row.worker or ""
+    moved = f"{row.before or ''} -> {row.after}".strip()
+    words = [f"{row.at:%H:%M:%S.%f}"[:-3], _what(row), moved, who, row.reason or ""]
+    screen.print(Text("  ".join(safe(word) for word in words if word)))
 
 
 def _what(row: Transition) -> str:

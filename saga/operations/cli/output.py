@@ -49,15 +49,17 @@ def show_table(
     """Print columns without a frame, as wide as they must be.
 
     The titles in `right`, parted by spaces, are aligned to the right. A row of one cell is a note
-    on the row above. In a terminal the last column is cut to what fits.
+    on the row above. Without titles there are only rows. In a terminal the last column is cut to
+    what fits.
     """
     texts = [[cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row] for row in rows]
     head = [Text(title, "bold") for title in titles]
-    full = [row for row in [head, *texts] if len(row) > 1]
+    lines = [head, *texts] if head else texts
+    full = [row for row in lines if len(row) > 1]
     widths = [max(cell.cell_len for cell in column) for column in zip(*full, strict=True)]
-    to_right = [title in right.split() for title in titles]
+    to_right = [title in right.split() for title in titles] or [False] * len(widths)
     room = screen.width if screen.is_terminal else None
-    for row in [head, *texts]:
+    for row in lines:
         line = _line(row, widths, to_right) if len(row) > 1 else Text("      ").append_text(row[0])
         line.rstrip()
         if room is not None and line.cell_len > room > sum(widths[:-1]) + 2 * len(widths) + _LEAST:

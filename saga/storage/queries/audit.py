@@ -1,13 +1,14 @@
 """What people and services did, newest first."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from saga.models import audit as audit_table
+from saga.storage.queries.filtering import moment
 from saga.storage.queries.page import limited
 
 
@@ -31,10 +32,13 @@ def audit(
     *,
     saga_id: UUID | None = None,
     actor: str | None = None,
+    action: str | None = None,
+    refused: bool | None = None,
+    since: datetime | timedelta | None = None,
     limit: int = 50,
     before: int | None = None,
 ) -> tuple[AuditRow, ...]:
-    """Actions (of an actor, on a saga) whose ids are below `before`."""
+    """Actions (of an actor, on a saga, of that name) whose ids are below `before`."""
     c = audit_table.c
     query = select(
         c.id, c.at, c.actor, c.action, c.saga_id, c.position, c.reason, c.refused, c.details
@@ -43,6 +47,12 @@ def audit(
         query = query.where(c.saga_id == saga_id)
     if actor is not None:
         query = query.where(c.actor == actor)
+    if action is not None:
+        query = query.where(c.action == action)
+    if refused is not None:
+        query = query.where(c.refused.is_not(None) if refused else c.refused.is_(None))
+    if since is not None:
+        query = query.where(c.at >= moment(since))
     if before is not None:
         query = query.where(c.id < before)
     rows = connection.execute(query.order_by(c.id.desc()).limit(limited(limit)))
