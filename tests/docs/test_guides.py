@@ -21,7 +21,7 @@ from tests.live.processes import ROOT, announced, until
 
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-GUIDES = ["operations", "from-celery", "from-temporal", "recipes"]
+GUIDES = ["operations", "from-celery", "from-temporal", "recipes", "testing"]
 _BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from saga.core.declare.registry import registry
 from saga.core.diagram import diagram
 from saga.core.states import SAGA_MOVES, STEP_MOVES, SagaStatus
-from saga.testing import answering
+from saga.testing import World, answering
 
 README = Path(__file__).parents[2] / "README.md"
 TABLES: list[tuple[str, Any]] = [("steps", STEP_MOVES), ("sagas", SAGA_MOVES)]
@@ -77,6 +77,15 @@ def shop() -> Iterator[types.ModuleType]:
 def test_the_example_runs_without_infrastructure(shop: types.ModuleType, approved: bool) -> None:
     with answering(refund=approved):
         assert asyncio.run(shop.resolve_issue("ada", "where is my card?")) is approved
+
+
+def test_the_example_survives_every_crash(shop: types.ModuleType) -> None:
+    with World() as world:
+        world.answer("refund", True)
+        for crash in world.crashes(shop.resolve_issue("ada", "late")):
+            assert (crash.result(), len(shop.DESK)) == (True, 1), crash
+            assert crash.stands == ["create_ticket", "send_confirmation"], crash
+            shop.DESK.clear()
 
 
 def test_the_example_has_nothing_to_warn_of(shop: types.ModuleType) -> None:
