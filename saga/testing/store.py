@@ -226,10 +226,15 @@ class MemoryStore(Store):
     def other_pythons(self, saga_id: UUID) -> str | None:
         return None
 
-    def load_steps(self, saga_id: UUID) -> list[StepRow]:
-        idle = self.idle_children([saga_id])
-        rows = self._tables.sagas[saga_id].rows
-        return [idle_row(row) if row[:2] in idle else row for row in rows]
+    def load_steps_of_each(self, saga_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
+        idle = self.idle_children(saga_ids)
+        return {
+            saga_id: [
+                idle_row(row) if row[:2] in idle else row
+                for row in self._tables.sagas[saga_id].rows
+            ]
+            for saga_id in saga_ids
+        }
 
     def stream_steps(self, saga_id: UUID) -> list[StepRow]:
         return self.load_steps(saga_id)

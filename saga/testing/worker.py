@@ -17,7 +17,7 @@ from uuid import UUID
 from typing_extensions import override
 
 from saga.core.replay import Run
-from saga.core.rows import StepKey
+from saga.core.rows import StepKey, StepRow
 from saga.core.twice import CheckedRun
 from saga.engine.advance.advancer import Advancer, Busy
 from saga.engine.advance.code_watch import CodeWatch
@@ -137,6 +137,9 @@ class MemoryShared(SharedStore):
 
     def load(self, known: Known) -> Loaded | None:
         return next(iter(self.store.load([known], self._id)), None)
+
+    def steps(self, saga_id: UUID) -> list[StepRow]:
+        return self.store.load_steps(saga_id)
 
     def land(
         self, landing: Landing, grant: Work | None, wakeups: Sequence[WakeUp]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from saga import Conflict, Decision, InvalidInput, Permanent, SagaEnded, SagaFailed
+from saga.engine.advance.shared_store import SharedStore
 from saga.storage.hot.store import Store
 from saga.testing import World
 from saga.testing.store import MemoryStore
+from saga.testing.worker import MemoryShared
 from tests.faults.code import own_registry
 from tests.testing import shop
 
@@ -212,7 +214,15 @@ def test_the_errors_of_users_are_theirs(world: World) -> None:
 
 
 def test_the_memory_has_every_statement() -> None:
-    """Of the engine's store, but for the one that reads what is too large for memory."""
+    """Of the engine's store, but for those that are made of others, or for what is too large."""
     statements = {name for name in vars(Store) if not name.startswith("_")}
     ours = {name for name in vars(MemoryStore) if not name.startswith("_")}
-    assert statements - ours == {"load_large", "record_each"}
+    assert statements - ours == {"load_large", "load_steps", "record_each"}
+
+
+def test_the_memory_is_shared_in_every_way() -> None:
+    """In which the advancer shares it: the others are the conductor's."""
+    ways = {name for name in vars(SharedStore) if not name.startswith("_")}
+    ours = {name for name in vars(MemoryShared) if not name.startswith("_")}
+    housekeeping = {"batches", "call_soon", "close", "is_busy", "note_advancing", "plan_now"}
+    assert ways - ours == housekeeping
