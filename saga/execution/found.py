@@ -5,14 +5,17 @@
 # Celery and kombu have no types.
 
 import logging
+import os
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from kombu.entity import Exchange, Queue
 
 from saga.core.declare.registry import registry
 from saga.errors import InvalidInput
 from saga.execution.own_process import queues_of
+from saga.execution.settings import settings_of
 from saga.storage import workers
 from saga.storage.connect import connect
 
@@ -63,8 +66,18 @@ def tell(app: Any, database_url: str) -> None:
     sagas = [f"{saga.name} (version {saga.version})" for saga in registry.sagas()]
     steps = [step.name for step in registry.steps()]
     serves = sorted(queues_of(app))
+    broker = without_password(settings_of(app).broker_url)
+    elsewhere = os.environ.get("SAGA_BROKER_URL")
+    if elsewhere and elsewhere != settings_of(app).broker_url:
+        log.warning(
+            "the app has a broker of its own, %s, and not that of SAGA_BROKER_URL, %s: clients "
+            "that use the latter do not reach it, and the Redis there is not used",
+            broker,
+            without_password(elsewhere),
+        )
     if not sagas and not steps:
         log.warning("found no saga and no step in what was imported: --app names their modules")
+    _say(f"broker: {broker}")
     for what, names in (("sagas", sagas), ("steps", steps), ("serves the queues", serves)):
         _say(f"{what}: {_listed(names)}")
     with connect(database_url, "saga announce") as connection:
@@ -77,6 +90,12 @@ def tell(app: Any, database_url: str) -> None:
                 _listed(users),
                 queue,
             )
+
+
+def without_password(url: str) -> str:
+    """A broker's URL that may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Statements on the caller's connection: psycopg's, or SQLAlchemy's Connection or Session."""
+"""Statements on the caller's connection: psycopg's, SQLAlchemy's or Django's."""
 
 from typing import Any, cast
 
@@ -23,11 +23,15 @@ def _raw(connection: Any) -> Any:
         return cast("Any", connection)
     if callable(getattr(connection, "connection", None)):  # a Session of SQLAlchemy
         connection = connection.connection()
-    inner = getattr(connection, "connection", None)  # a Connection of SQLAlchemy
+    if hasattr(connection, "ensure_connection"):  # of Django, which opens it at first use
+        connection.ensure_connection()
+    inner = getattr(connection, "connection", None)  # a Connection of SQLAlchemy, or Django's
+    if isinstance(inner, psycopg.Connection):
+        return cast("Any", inner)
     driver = getattr(inner, "driver_connection", None)
     if isinstance(driver, psycopg.Connection):
         return cast("Any", driver)
     raise InvalidInput(
-        f"connection: a psycopg.Connection or a SQLAlchemy Connection or Session on psycopg 3, "
-        f"not {type(connection).__name__}"
+        "connection: a psycopg.Connection, a SQLAlchemy Connection or Session, or Django's, "
+        f"on psycopg 3, not {type(connection).__name__}"
     )

@@ -33,6 +33,20 @@ _MISSING = {
     help="As many slots as there is work, within these bounds, instead of --concurrency.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--loglevel",
+    "-l",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="Of the workers: INFO has a line for each step.",
+)
+@click.option(
+    "--reload/--no-reload",
+    default=None,
+    help="Start workers again when a Python file here changes; by default where the extra "
+    "`reload` is installed.",
+)
 @click.option("--flower/--no-flower", default=True, help="If it is installed; needs task events.")
 @click.option("--api/--no-api", default=True, help="The HTTP API, if its extra is installed.")
 @click.option(
@@ -47,6 +61,8 @@ def command(
     concurrency: int,
     autoscale: tuple[int, int] | None,
     workers: int,
+    loglevel: str,
+    reload: bool | None,
     flower: bool,
     api: bool,
     directory: Path | None,
@@ -58,17 +74,23 @@ def command(
     """
     try:
         from saga.operations.dev import DevStack, Plan, default_directory
+        from saga.operations.dev.reload import is_installed as is_reload_installed
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"`saga dev` needs {error.name}: pip install 'saga-orchestrator[embedded]'"
         ) from error
-    options = ["--pool", pool, "--concurrency", str(concurrency)]
+    options = ["--pool", pool, "--concurrency", str(concurrency), "--loglevel", loglevel.upper()]
+    if reload and not is_reload_installed():
+        raise click.ClickException(
+            "--reload needs watchfiles: pip install 'saga-orchestrator[reload]'"
+        )
     if autoscale:
         options += ["--autoscale", f"{autoscale[0]},{autoscale[1]}"]
     if queues:
         options += ["--queues", ",".join(queues)]
     app = settings().app_modules
-    plan = Plan(directory or default_directory(), app, options, workers, flower, api)
+    reloads = is_reload_installed() if reload is None else reload
+    plan = Plan(directory or default_directory(), app, options, workers, flower, api, reloads)
     stop = _stop_signal()
     _say("Starting Postgres and Redis ...")
     stack = DevStack(plan, _say)
@@ -112,4 +134,7 @@ def _announce(stack: "DevStack") -> None:
     if not stack.workers:
         lines.append("No workers: name your module with --app to have some.")
     lines.append("Ctrl-C stops everything; the data stays.")
+    example = stack.example() if stack.workers else None
+    if example:
+        lines.append(f"To start a saga in the other terminal: {example}")
     settings().output.emit(value, lambda screen: screen.print("\n".join(lines), markup=False))

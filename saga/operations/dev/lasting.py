@@ -34,33 +34,53 @@ class LastingChild:
         name: For messages, as the subject of a sentence.
         start: Runs it, the first time and each further time.
         without: How to do without it, for a message.
+        explain: Why it may have ended as it started, if that can be told.
     """
 
     def __init__(
-        self, name: str, start: Callable[[], Child], say: Callable[[str], None], without: str = ""
+        self,
+        name: str,
+        start: Callable[[], Child],
+        say: Callable[[str], None],
+        without: str = "",
+        explain: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._name = name
         self._start = start
         self._say = say
         self._without = without
+        self._explain = explain
+        self._waits = False
+        self.waits_for_changes = False
         self._deaths = _Deaths()
         self.child = start()
 
     def look(self, stopped: Callable[[], bool]) -> None:  # noqa: ARG002
         """DevError when it gave up, or was killed as it started, again and again."""
-        if self.child.running:
+        if self.child.running or self._waits:
             return
         dead = self.child
         status = dead.status or 0
         gave_up = status > 0 and status != EXIT_CODE and dead.age < _SETTLED
         if self._deaths.are_too_many(dead.age) or gave_up:
-            raise DevError(
-                f"{self._name} ended as it started ({_how(status)}): see above{self._without}"
-            )
+            why = self._explain() or "see above"
+            text = f"{self._name} ended as it started ({_how(status)}): {why}{self._without}"
+            if not self.waits_for_changes:
+                raise DevError(text)
+            self._say(f"{text}; the next change of a file starts it again")
+            self._waits = True
+            return
         self._say(
             f"{self._name} has ended (pid {dead.pid}, {_how(status)}); another takes its place"
         )
         dead.stop()
+        self.child = self._start()
+
+    def renew(self) -> None:
+        """Another one, which has the code as it is now."""
+        self.child.ask()
+        self.child.stop()
+        self._waits = False
         self.child = self._start()
 
 

@@ -15,3 +15,4 @@ class Plan:
     workers: int = 1
     flower: bool = True
     api: bool = True
+    reload: bool = False

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from saga.operations.child_process import Child
 from saga.operations.dev import api as dev_api
 from saga.operations.dev.api import DevApi
 from saga.operations.dev.directory import claim, write_environment
+from saga.operations.dev.example import start_command
 from saga.operations.dev.kept import Kept
 from saga.operations.dev.lasting import Lasting, LastingChild, LastingServer
 from saga.operations.dev.plan import Plan
+from saga.operations.dev.reload import Changes
 from saga.operations.embedded import EmbeddedPostgres, EmbeddedRedis
 from saga.operations.flower import Flower
 from saga.operations.flower import is_installed as is_flower_installed
@@ -24,6 +27,15 @@ from saga.storage.migrate import migrate
 
 _ANNOUNCED = 15.0
 _POLL = 0.2
+_IMPORT = """
+import sys
+from saga.errors import SagaError
+from saga.execution.modules import import_each
+try:
+    import_each(sys.argv[1:])
+except SagaError as error:
+    sys.exit(str(error))
+"""
 # Containers run everything as root; on a developer's machine this is noise.
 _QUIET = "ignore:You're running the worker with superuser privileges"
 
@@ -81,12 +93,37 @@ class DevStack:
             undo.pop_all()
 
     def watch(self, stopped: Callable[[], bool]) -> None:
-        """Start again what ends, until `stopped`. DevError when something cannot even start."""
+        """Start again what ends, until `stopped`; workers also when their code changes. DevError
+        when something cannot even start.
+        """
+        for worker in self._workers:
+            worker.waits_for_changes = self._plan.reload
+        changes = Changes()
+        with changes.watched(Path.cwd()) if self._plan.reload else contextlib.nullcontext():
+            self._watch(stopped, changes)
+
+    def _watch(self, stopped: Callable[[], bool], changes: Changes) -> None:
         while not stopped():
+            if changes.take():
+                self._say("the code has changed: workers start again")
+                for worker in self._workers:
+                    worker.renew()
             # Servers first: nothing else can start without them.
             for one in (*self._servers, *self._workers, *self._others):
                 one.look(stopped)
             time.sleep(_POLL)
+
+    def example(self) -> str | None:
+        """A command that starts one of the sagas that workers have announced."""
+        reader = queries.reader(self._environment["SAGA_DATABASE_URL"], pool_size=1)
+        try:
+            with queries.snapshot(reader) as connection:
+                known = queries.known_sagas(connection)
+                name = known[0][0] if known else None
+                schema = name and queries.announced_input(connection, name, None)
+        finally:
+            reader.dispose()
+        return None if name is None else start_command(name, schema or {})
 
     def stop(self) -> None:
         """Let workers finish their steps, then end the servers; again is harmless."""
@@ -152,7 +189,24 @@ class DevStack:
         command += [*apps, *self._plan.worker_options, *events]
         checks = {CHECK_REPLAYS: os.environ.get(CHECK_REPLAYS, "1")}
         environment = {**self._environment, **checks, "PYTHONWARNINGS": _QUIET}
-        return LastingChild("a worker", lambda: Child(command, environment), self._say)
+        return LastingChild(
+            "a worker",
+            lambda: Child(command, environment),
+            self._say,
+            explain=lambda: _import_error(self._plan.app, environment),
+        )
+
+
+def _import_error(app: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """What a worker says that cannot import its modules; it has said it far above."""
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT, *app],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr.strip().rpartition("\n")[2] or None if done.returncode else None
 
 
 class _Announced:
