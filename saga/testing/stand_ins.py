@@ -70,14 +70,14 @@ class StandIns:
             result = real(*args, **kwargs) if trouble.happens else None
             if inspect.iscoroutine(result):
                 return _then_raise(result, trouble.error)
-            raise trouble.error
+            raise trouble.error.with_traceback(None)  # it grows with each raise
 
         return call
 
 
 async def _then_raise(coroutine: Coroutine[Any, Any, Any], error: BaseException) -> None:
     await coroutine
-    raise error
+    raise error.with_traceback(None)
 
 
 class StandInCatalog(Catalog):
