@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from saga.core.declare.retry import Retry
     from saga.core.loop.scopes import scope
     from saga.core.saga_filter import SagaFilter
-    from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
+    from saga.core.verbs import Decision, approval, attributes, expose, now, random, signal, uuid
     from saga.errors import (
         Conflict,
         DefinitionError,
@@ -51,7 +51,16 @@ _HOMES = {
     "saga.core.declare.retry": ("Retry",),
     "saga.core.loop.scopes": ("scope",),
     "saga.core.saga_filter": ("SagaFilter",),
-    "saga.core.verbs": ("Decision", "approval", "expose", "now", "random", "signal", "uuid"),
+    "saga.core.verbs": (
+        "Decision",
+        "approval",
+        "attributes",
+        "expose",
+        "now",
+        "random",
+        "signal",
+        "uuid",
+    ),
     "saga.errors": (
         "Conflict",
         "DefinitionError",
@@ -118,6 +127,7 @@ __all__ = [
     "UnknownStep",
     "WorkerLost",
     "approval",
+    "attributes",
     "current",
     "expose",
     "install",

@@ -52,6 +52,8 @@ class Decision:
     verdict: Verdict
     exposed: str | None
     """JSON of what `expose()` was last given."""
+    attributes: str | None
+    """JSON of all that the code has given to `attributes()`."""
     unwanted: frozenset[int]
     """Steps and children that the code has dropped and that have not settled, whenever that was: a
     step that ran may wait for its next attempt by now.
@@ -108,6 +110,11 @@ class Run:
         return self._loop.journal.exposed
 
     @property
+    def attributes(self) -> str | None:
+        """JSON of all that the code has given to `attributes()`."""
+        return self._loop.journal.attributes
+
+    @property
     def may_fit_otherwise(self) -> bool:
         """It does not fit its history, and might if asyncio ran things in another order."""
         return self._loop.order_matters and self._loop.journal.check() is not None
@@ -159,7 +166,9 @@ class Run:
         if diff is not None:
             told = f"{self.definition!r}: {diff}", journal.arguments
             raise Doubt(*told, journal.doubt) if journal.doubt else Divergence(*told)
-        return Decision(journal.take(), self._verdict, journal.exposed, journal.unwanted)
+        return Decision(
+            journal.take(), self._verdict, journal.exposed, journal.attributes, journal.unwanted
+        )
 
     def put_back(self) -> None:
         """The last decision has not been written, and nobody else has decided since: its commands

@@ -164,6 +164,7 @@ def _difference(first: CheckedRun, decision: Decision, again: CheckedRun) -> tup
         )
     for what, then, now in (
         ("what it exposes", decision.exposed, again.exposed),
+        ("its attributes", decision.attributes, again.attributes),
         ("its end", decision.verdict, again.verdict),
     ):
         if then != now:

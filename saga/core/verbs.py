@@ -130,6 +130,21 @@ def expose(value: Any) -> None:
         loop.journal.exposed = text
 
 
+def attributes(values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+    """Set attributes of the saga, by which it is found: `attributes(stage="paid", amount=20)`.
+
+    They join those that it was started with; of the same name the last one wins. They are written
+    down with what the code asks for next, or with its end. Outside a saga they are only checked.
+    """
+    if values is not None and not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DefinitionError(f"attributes: a mapping, not {values!r}")
+    given = codec.parse(codec.encode({**(values or {}), **more}, "attributes"))
+    loop = running_loop()
+    if type(loop) is JournalLoop:
+        known = codec.parse(loop.journal.attributes or "{}")
+        loop.journal.attributes = codec.encode(known | given, "attributes")
+
+
 def _checked_wait(timeout: timedelta | None, what: str) -> float | None:
     """Its seconds: none for what is over already."""
     if timeout is None:
@@ -166,4 +181,4 @@ def _as_decision(answer: Any) -> Decision:
     raise InvalidInput("an approval is answered with True, False or a Decision")
 
 
-__all__ = ["Decision", "approval", "expose", "now", "random", "signal", "uuid"]
+__all__ = ["Decision", "approval", "attributes", "expose", "now", "random", "signal", "uuid"]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel
 
-from saga import Retry, StepFailed, approval, current, saga, scope, signal, step
+from saga import Retry, StepFailed, approval, attributes, current, saga, scope, signal, step
 from tests.faults import effects
 from tests.operators import troubles
 
@@ -300,6 +300,16 @@ async def leg(stops: int) -> int:
     for stop in range(stops):
         await ship(stop)
     return stops
+
+
+@saga
+async def labelled(amount: int) -> None:
+    """It can be found by where it has come to."""
+    attributes(stage="asked", amount=amount)
+    await signal("go")
+    attributes({"stage": "told"})
+    await ship(1)
+    attributes(stage="shipped")
 
 
 @saga

@@ -44,6 +44,7 @@ class Journal:
         "_turned_away",
         "applied",
         "asked",
+        "attributes",
         "closed",
         "exposed",
         "last",
@@ -61,6 +62,7 @@ class Journal:
         self.saga_id = saga_id
         self.applied = 0
         self.exposed: str | None = None
+        self.attributes: str | None = None
         self.closed = False
         self.misfit: str | None = None
         self.asked: list[Asked | None] = []

@@ -62,6 +62,8 @@ class Forward:
             return RECORD_FIRST if news.direct else self._again(live, again)
         if decision.exposed != live.exposed:
             landing.exposed = decision.exposed
+        if decision.attributes != live.attributes:
+            landing.attributes = decision.attributes
         self._commands(live, decided, landing, decision)
         unwanted = ((position, False) for position in sorted(decision.unwanted))
         decided.dropped = [key for key in unwanted if key in live.open]
@@ -74,7 +76,8 @@ class Forward:
         # goes on unwanted stays, and the sweeper looks less and less often.
         is_still_needed = decided.dropped and live.seen.applied == live.seen.events
         alarm = live.due and not (news.was_recorded or is_still_needed)
-        told = landing.transitions or landing.consumed or landing.exposed is not None
+        shows = landing.exposed is not None or landing.attributes is not None
+        told = landing.transitions or landing.consumed or shows
         if not (told or alarm):
             decided.landing = None
         if any((position, False) in decided.opened for position, _ in run.overdue(self._soon())):

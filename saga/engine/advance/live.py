@@ -38,6 +38,7 @@ class Live:
     due: bool
     parent: UUID | None = None
     exposed: str | None = None
+    attributes: str | None = None  # as its code has last set them here
     started_at: float = 0.0  # epoch seconds
     traceparent: str | None = None
     losses: int = 0
@@ -62,6 +63,7 @@ class Live:
             loaded.due,
             loaded.parent,
             loaded.exposed,
+            None,
             loaded.created_at,
             loaded.traceparent,
             size=_SAGA + len(loaded.input),
@@ -173,6 +175,7 @@ class Live:
         self.status = landing.status or self.status
         self.undo_cause = landing.undo_cause or self.undo_cause
         self.exposed = landing.exposed or self.exposed
+        self.attributes = landing.attributes or self.attributes
         for key in decided.closed:
             self.open.pop(key, None)
         self.open.update(decided.opened)

@@ -37,6 +37,7 @@ def _landing(owner: str, landing: Landing) -> dict[str, Any]:
         "result": landing.result,
         "error": landing.error,
         "exposed": landing.exposed,
+        "attributes": landing.attributes,
         "undo_cause": landing.undo_cause,
         "note": landing.note,
         "due_in": landing.due_in,

@@ -93,6 +93,7 @@ class Landing:
     result: str | None = None
     error: str | None = None
     exposed: str | None = None
+    attributes: str | None = None  # which join those that it has
     undo_cause: str | None = None
     traceback: str | None = None  # of the code that has failed
     note: str | None = None

@@ -41,7 +41,7 @@ LAND = f"""
 WITH landing AS (
   SELECT * FROM json_to_recordset(%(batch)s::json -> 'landings') AS t(
     id uuid, seen_events int, seen_applied int, seen_fence int, new_events int, transitions int, status text,
-    result text, error text, exposed text, undo_cause text, note text, due_in float8, grants bool)
+    result text, error text, exposed text, attributes text, undo_cause text, note text, due_in float8, grants bool)
 ), held AS (
   SELECT l.*, s.seq, s.events, s.awaited
     FROM landing l JOIN saga.saga s ON s.id = l.id
@@ -59,6 +59,8 @@ WITH landing AS (
          result = coalesce({payloads.written("h.result")}, s.result),
          error = coalesce({payloads.written("h.error")}, s.error),
          exposed = coalesce({payloads.written("h.exposed")}, s.exposed),
+         attributes = CASE WHEN h.attributes IS NULL THEN s.attributes
+                           ELSE coalesce(s.attributes, '{{}}') || h.attributes::jsonb END,
          undo_cause = coalesce(h.undo_cause, s.undo_cause),
          note = h.note,
          wakes = 0,
