@@ -130,7 +130,7 @@ saga.install(app, os.environ["SAGA_DATABASE_URL"])
     with bakery.running("--loglevel", "WARNING"):
         until(lambda: "the app has a broker of its own, redis://" in bakery.text(), "it warns")
     bakery.write("import saga\nraise RuntimeError('no flour')\n")
-    with bakery.running("--no-reload") as process:
+    with bakery.running() as process:
         assert process.wait(60) != 0
     assert "RuntimeError: no flour" in "".join(bakery.text().splitlines()[-3:]), "where one looks"
 

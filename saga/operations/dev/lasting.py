@@ -51,7 +51,7 @@ class LastingChild:
         self._without = without
         self._explain = explain
         self._waits = False
-        self.waits_for_changes = False
+        self._is_renewed = False
         self._deaths = _Deaths()
         self.child = start()
 
@@ -65,7 +65,7 @@ class LastingChild:
         if self._deaths.are_too_many(dead.age) or gave_up:
             why = self._explain() or "see above"
             text = f"{self._name} ended as it started ({_how(status)}): {why}{self._without}"
-            if not self.waits_for_changes:
+            if not self._is_renewed:
                 raise DevError(text)
             self._say(f"{text}; the next change of a file starts it again")
             self._waits = True
@@ -80,7 +80,7 @@ class LastingChild:
         """Another one, which has the code as it is now."""
         self.child.ask()
         self.child.stop()
-        self._waits = False
+        self._waits, self._is_renewed = False, True
         self.child = self._start()
 
 

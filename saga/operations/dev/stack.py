@@ -96,8 +96,6 @@ class DevStack:
         """Start again what ends, until `stopped`; workers also when their code changes. DevError
         when something cannot even start.
         """
-        for worker in self._workers:
-            worker.waits_for_changes = self._plan.reload
         changes = Changes()
         with changes.watched(Path.cwd()) if self._plan.reload else contextlib.nullcontext():
             self._watch(stopped, changes)
