@@ -99,7 +99,7 @@ def _retry(task: Any, made: Made) -> Retry:
     most = _UNLIMITED if task.max_retries is None else int(task.max_retries) + 1
     if isinstance(made, Compensation):  # an undo goes on until it has worked
         return TaskRetry(max(most, UNDO_RETRY.max_attempts), others=True)
-    return TaskRetry(most)
+    return TaskRetry(most, asks=made.prober is not None or made.on_unknown == "ask")
 
 
 def _timeout(task: Any) -> timedelta | None:

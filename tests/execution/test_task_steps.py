@@ -7,6 +7,7 @@
 # Celery has no types.
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,11 @@ from saga.core import context
 from saga.core.declare.definitions import StepDefinition
 from saga.core.declare.registry import registry
 from saga.core.declare.retry import TryAgain
+from saga.core.intent import Intent
+from saga.core.rows import StepKey
+from saga.engine.attempt.attempt import Attempts
 from saga.engine.attempt.catalog import Catalog
+from saga.engine.attempt.work import Work
 from saga.execution.found import refuse_pool, users_of_queues
 from saga.execution.task_steps import adopt_tasks, is_expected, warn_of_tasks
 from saga.wakeups.message import step_of, task_of
@@ -227,6 +232,35 @@ def test_what_the_declaration_says_holds_in_place_of_the_task_s(app: Celery) -> 
         attempt(made, True, tries=2)
     assert made.retry.goes_on(caught.value, 2)
     assert not made.retry.goes_on(caught.value, 3)
+
+
+def test_an_unknown_outcome_is_final_unless_somebody_can_be_asked(app: Celery) -> None:
+    @app.task(shared=False, name="pay")
+    def pay() -> str:
+        raise TimeoutError
+
+    def find() -> str | None:
+        return "it is paid"
+
+    plain, probed, asked = (
+        step(pay),
+        step(pay, name="probed"),
+        step(pay, name="a", on_unknown="ask"),
+    )
+    probed.probe(find)
+    adopt_tasks(app)
+    attempts = Attempts(Catalog(registry))
+
+    def states(name: str) -> list[tuple[str, bool]]:
+        first = Work(StepKey(uuid4(), 1, False), "a saga", Intent("step", name), 1, 0)
+        outcomes = [attempts.run(first)]
+        if outcomes[0].state == "unknown":
+            outcomes.append(attempts.run(replace(first, attempt=2, in_doubt=True)))
+        return [(outcome.state, outcome.in_doubt) for outcome in outcomes]
+
+    assert states(plain.name) == [("failed", True)]
+    assert states(probed.name) == [("unknown", True), ("succeeded", False)]
+    assert states(asked.name) == [("unknown", True), ("blocked", True)]
 
 
 def test_limits_and_what_cannot_hold(app: Celery) -> None:

@@ -132,9 +132,11 @@ class TaskRetry(Retry):
     """Of a step that is a Celery task: the task says by TryAgain whether there is another attempt,
     however many there were. What else it raises is final, unless `others` are tried again as the
     fields of Retry say. They also say how often an attempt is made again of whose end nobody knows.
+    `asks`: a probe, or a person, is asked about an outcome that is unknown.
     """
 
     others: bool = field(default=False, kw_only=True)
+    asks: bool = field(default=False, kw_only=True)
 
     def goes_on(self, exc: BaseException, tries: int) -> bool:
         return isinstance(exc, TryAgain) or (self.others and Retry.goes_on(self, exc, tries))
@@ -144,7 +146,7 @@ class TaskRetry(Retry):
 
     @property
     def asks_the_probe_last(self) -> bool:
-        return self.others
+        return self.others or self.asks
 
 
 def checked_retry(retry: Retry | None, name: str) -> Retry | None:
