@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from saga.client.async_client import AsyncClient, AsyncHandle, AsyncOperator
     from saga.client.client import Client
     from saga.client.handle import Handle
     from saga.client.operator import Operator
@@ -86,6 +87,7 @@ _HOMES = {
         "UnknownStep",
         "WorkerLost",
     ),
+    "saga.client.async_client": ("AsyncClient", "AsyncHandle", "AsyncOperator"),
     "saga.client.client": ("Client",),
     "saga.client.handle": ("Handle",),
     "saga.client.operator": ("Operator",),
@@ -95,6 +97,9 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AsyncClient",
+    "AsyncHandle",
+    "AsyncOperator",
     "Client",
     "Conflict",
     "Decision",

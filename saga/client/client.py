@@ -65,8 +65,8 @@ class Client:
             raise InvalidInput("database_url: give one, or set SAGA_DATABASE_URL")
         self._broker_url = broker_url or os.environ.get("SAGA_BROKER_URL")
         self._key_prefix = key_prefix
-        self._connections = Connections(url, "saga client")
-        self._reading = Reading(url)
+        self._connections = self._new_connections(url)
+        self._reading = self._new_reading(url)
         self._announced = Announced()
         self._publisher: Publisher | None = None
         self._pid = os.getpid()
@@ -175,7 +175,7 @@ class Client:
             check_options(saga, args, dict(zip(START_OPTIONS, options, strict=True)))
         request = as_start(saga, args, kwargs, key, version, attributes, callback)
         if connection is not None:
-            started = self._accept(executor(connection), [request], None)
+            started = self._accept(self._executor(connection), [request], None)
             return Handle(self, started[0].id, is_new=started[0].is_new)
         return self._start([request], None)[0]
 
@@ -258,7 +258,7 @@ class Client:
             return starts.signal(run, identity, name, text, dedup_id, sender, due_in, by)
 
         if connection is not None:
-            return _accepted(identity, send(executor(connection), None))
+            return _accepted(identity, send(self._executor(connection), None))
         found = self._connections.call(lambda run: send(run, self._patience))
         failpoint("P14")
         accepted = _accepted(identity, found)
@@ -389,8 +389,22 @@ class Client:
             self._pid, self._publisher, self._lock = os.getpid(), None, threading.Lock()
         with self._lock:
             if self._publisher is None:
-                self._publisher = publisher_for(self._broker_url, self._key_prefix)
+                self._publisher = self._new_publisher()
             return self._publisher
+
+    # What waits in another way is made in another way.
+
+    def _new_connections(self, url: str) -> Connections:
+        return Connections(url, "saga client")
+
+    def _new_reading(self, url: str) -> Reading:
+        return Reading(url)
+
+    def _new_publisher(self) -> Publisher:
+        return publisher_for(self._broker_url, self._key_prefix)
+
+    def _executor(self, connection: Any) -> Executor:
+        return executor(connection)
 
     def close(self) -> None:
         """Closes what is open; the client can be used again. A `with` block does it at its end."""

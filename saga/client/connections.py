@@ -41,7 +41,7 @@ class Connections:
             self._connection() as connection,
             connection.transaction() if atomic else nullcontext(),
         ):
-            return work(executor(connection))
+            return work(self._executor(connection))
 
     def transact(self, work: Callable[[psycopg.Connection], T]) -> T:
         """Runs `work` in one transaction, again if it met another one in a deadlock.
@@ -85,7 +85,7 @@ class Connections:
         with self._lock:
             connection = self._free.pop() if self._free else None
         if connection is None or _is_gone(connection):
-            connection = connect(self._url, self._application)
+            connection = self._opened()
         try:
             yield connection
         except SagaError:  # ours: the connection is as good as before
@@ -95,6 +95,12 @@ class Connections:
             connection.close()
             raise
         self._put_back(connection)
+
+    def _opened(self) -> psycopg.Connection:
+        return connect(self._url, self._application)
+
+    def _executor(self, connection: psycopg.Connection) -> Executor:
+        return executor(connection)
 
     def _put_back(self, connection: psycopg.Connection) -> None:
         with self._lock:

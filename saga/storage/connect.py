@@ -15,6 +15,15 @@ SET idle_in_transaction_session_timeout = '60s'
 """
 
 
+_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 class _Undisturbed(psycopg.Connection[Any]):
     """Waits for the server without looking up ten times a second for a Ctrl-C, which only the main
     thread gets.
@@ -30,20 +39,22 @@ def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.C
     An `impatient` one fails with LockNotAvailable after a quarter of a second: a batch must not
     wait for the one saga whose row somebody holds. It is not for the main thread.
     """
-    connection = (_Undisturbed if impatient else psycopg.Connection).connect(
-        url,
-        autocommit=True,
-        connect_timeout=5,
-        application_name=application,
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
-    )
+    kind = _Undisturbed if impatient else psycopg.Connection
+    connection = kind.connect(url, autocommit=True, application_name=application, **_OPTIONS)
     connection.prepare_threshold = 0
     connection.execute(SETTINGS, prepare=False)
     if impatient:
         connection.execute("SET lock_timeout = '250ms'", prepare=False)
+    return connection
+
+
+async def connect_async(url: str, application: str) -> psycopg.AsyncConnection:
+    """The same for an event loop."""
+    connection = await psycopg.AsyncConnection.connect(
+        url, autocommit=True, application_name=application, **_OPTIONS
+    )
+    connection.prepare_threshold = 0
+    await connection.execute(SETTINGS, prepare=False)
     return connection
 
 

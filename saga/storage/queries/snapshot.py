@@ -17,10 +17,14 @@ _TIMEOUT = 30  # seconds a statement of a person may take
 _READ_ONLY = "-c default_transaction_read_only=on"
 
 
-def reader(database_url: str, *, pool_size: int = 5) -> Engine:
-    """An engine for `snapshot`; it connects at its first use. Raises InvalidInput."""
+def reader(database_url: str, *, pool_size: int = 5, asynchronous: bool = False) -> Engine:
+    """An engine for `snapshot`; it connects at its first use. Raises InvalidInput.
+
+    One that is `asynchronous` is for an AsyncEngine, or for what runs in greenlets.
+    """
+    driver = "psycopg_async" if asynchronous else "psycopg"
     return create_engine(
-        parse_url(database_url).set(drivername="postgresql+psycopg"),
+        parse_url(database_url).set(drivername=f"postgresql+{driver}"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
