@@ -46,9 +46,7 @@ class StepLog(Watcher):
             return
         fields = _fields(work) | {"outcome": outcome.state, "seconds": round(seconds, 4)}
         undo = " (undo)" if work.key.undo else ""
-        log.log(
-            level,
-            "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s%s",
+        told = (
             work.intent.name,
             undo,
             outcome.state,
@@ -58,9 +56,13 @@ class StepLog(Watcher):
             work.key.saga_id,
             seconds,
             _raised(outcome),
-            extra=fields,
-            exc_info=outcome.cause if level == logging.ERROR and not is_private() else None,
         )
+        cause = outcome.cause if level == logging.ERROR and not is_private() else None
+        raised = cause and (type(cause), cause, cause.__traceback__)
+        line = "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s%s"
+        record = log.makeRecord(log.name, level, "", 0, line, told, raised, extra=fields)
+        record.exc_text = outcome.traceback  # which a formatter would else make once more
+        log.handle(record)
 
     def saga_ended(self, saga: Ended) -> None:
         """INFO if it completed, WARNING if not."""
@@ -102,7 +104,7 @@ class JsonFormatter(logging.Formatter):
             name: value for name in FIELDS if (value := getattr(record, name, None)) is not None
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = record.exc_text or self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
 
 
