@@ -5,7 +5,6 @@
 
 import logging
 import os
-import sys
 import threading
 from typing import Any
 
@@ -27,7 +26,6 @@ _watchdogs: dict[int, Watchdog] = {}
 _is_leaving = False
 _ending = threading.Lock()
 _END_WITHIN = 5.0  # seconds
-_FAIR = 0.0005  # seconds that a thread computes before one that has waited for Postgres goes on
 
 
 def queues_of(app: Any) -> frozenset[str]:
@@ -51,7 +49,6 @@ def process_of(app: Celery) -> WorkerProcess:
             cache_bytes=settings.cache,
             watchers=[make() for make in settings.watchers],
         )
-        sys.setswitchinterval(_FAIR)
         failures.keep_private(settings.private_errors)
         process.start()
         _processes[os.getpid()] = process
