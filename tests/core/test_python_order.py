@@ -119,7 +119,7 @@ def _told(definition: SagaDefinition[[], Any], order: Order) -> World:
 
 
 # A replay that is thrown away before the first look leaves what was to be looked at.
-@pytest.mark.filterwarnings("ignore:coroutine 'call' was never awaited")
+@pytest.mark.filterwarnings("ignore:coroutine 'step .*' was never awaited")
 @pytest.mark.parametrize("case", CASES)
 def test_each_python_asks_in_the_order_of_the_journal(case: str, order: Order) -> None:
     definition, expected = CASES[case]
@@ -128,7 +128,7 @@ def test_each_python_asks_in_the_order_of_the_journal(case: str, order: Order) -
         world.check_replays()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'call' was never awaited")
+@pytest.mark.filterwarnings("ignore:coroutine 'step .*' was never awaited")
 @pytest.mark.parametrize("case", CASES)
 def test_the_order_of_a_journal_is_found(case: str, order: Order) -> None:
     definition, expected = CASES[case]

@@ -63,7 +63,7 @@ def test_every_queue_has_one_worker_service() -> None:
     module = SERVICES["migrate"]["environment"]["SAGA_APP"]
     program = f"import {module}\nfrom saga.execution.worker import known_queues as names"
     wanted = subprocess.check_output(
-        [sys.executable, "-c", f"{program}\nprint(*names())"], text=True
+        [sys.executable, "-c", f"{program}\nprint(*names(None))"], text=True
     ).split()
     served = [queue for service in WORKERS.values() for queue in queues_of(service)]
     assert sorted(served) == sorted(set(served))

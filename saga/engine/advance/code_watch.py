@@ -16,9 +16,7 @@ from saga.engine.advance.live import Live
 T = TypeVar("T")
 
 _LONG = 0.05  # seconds that code computes at a stretch, before the others are let in more often
-_FAIR = (
-    0.0001  # seconds; Python's own 0.005 cost the others most of their time, this all some of it
-)
+_FAIR = 0.0001  # seconds; Python's own 0.005 costs the others most of their time
 
 MOST_INTERRUPTS = 5
 """Code that catches so many interruptions and goes on is not to be stopped by another."""
@@ -66,9 +64,7 @@ class CodeWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
-        self._usual: float | None = (
-            None  # the interval at which threads take turns, while it is not
-        )
+        self._usual: float | None = None  # how often threads take turns, while it is more often
 
     def run(self, live: Live, code: Callable[[], T]) -> T:
         """Calls something that runs the saga's code on this thread."""
