@@ -13,7 +13,10 @@ SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SET statement_timeout = '15s'; SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '60s'
 """
-
+# Whoever stops in the middle of a transaction must not keep its sagas from all others for long.
+_IMPATIENT: LiteralString = """
+SET lock_timeout = '250ms'; SET idle_in_transaction_session_timeout = '10s'
+"""
 
 _OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -44,7 +47,7 @@ def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.C
     connection.prepare_threshold = 0
     connection.execute(SETTINGS, prepare=False)
     if impatient:
-        connection.execute("SET lock_timeout = '250ms'", prepare=False)
+        connection.execute(_IMPATIENT, prepare=False)
     return connection
 
 
