@@ -7,7 +7,7 @@ from typing import Literal
 from typing_extensions import override
 
 from saga.testing.tables import Witness
-from saga.wakeups.message import ADVANCE, WakeUp
+from saga.wakeups.message import ADVANCE, WakeUp, step_of
 
 Fate = Literal["once", "lost", "doubled", "late"]
 When = Literal["before", "after"]
@@ -78,4 +78,4 @@ class Stray(Faults):
 def _told(message: WakeUp) -> str:
     if message.task == ADVANCE:
         return "the saga's wake-up"
-    return f"the wake-up of {'undo ' if message.undo else ''}{message.task}"
+    return f"the wake-up of {'undo ' if message.undo else ''}{step_of(message.task)}"

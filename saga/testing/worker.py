@@ -36,7 +36,7 @@ from saga.storage.hot.rows import Known, Landed, Landing, Loaded, Move
 from saga.storage.hot.store import Store
 from saga.testing.store import MemoryStore
 from saga.testing.tables import Tables
-from saga.wakeups.message import ADVANCE, WakeUp
+from saga.wakeups.message import ADVANCE, WakeUp, step_of
 from saga.wakeups.outbox import Outbox
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ class Worker:
         if message.task == ADVANCE:
             return self._advance(message.saga_id)
         key = StepKey(message.saga_id, message.position, message.undo)
-        limit = self._catalog.limit(message.task, message.undo)
+        limit = self._catalog.limit(step_of(message.task), message.undo)
         return self._advancer.claim(key, limit, is_last_try=True)
 
     def _advance(self, saga_id: UUID) -> Work | None:
