@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from saga import Permanent, Unknown
+from saga import Permanent, StepFailed, Unknown
 from saga.operations.demo.services import Services
 from saga.tasks.answers import Tool
 from saga.tasks.failures import LONGEST_WAIT, BadAnswer, CallFailed
@@ -52,7 +52,7 @@ def test_the_idempotency_key_goes_along_and_nothing_is_retried(
     services: Services, tmp_path: Path
 ) -> None:
     services.model.script.add("server_error")
-    with pytest.raises(CallFailed):
+    with pytest.raises(StepFailed, match="CallFailed"):
         asyncio.run(ask_model("Hello"))
     asyncio.run(ask_model("Hello"))
     with closing(sqlite3.connect(tmp_path / "model.db")) as ledger:
