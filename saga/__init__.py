@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from saga.client.operator import Operator
     from saga.client.requests import StartRequest
     from saga.core.context import StepContext, current
+    from saga.core.declare.canvas import canvas
     from saga.core.declare.decorators import saga, step
     from saga.core.declare.retry import Retry
     from saga.core.loop.scopes import scope
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "saga.core.context": ("StepContext", "current"),
+    "saga.core.declare.canvas": ("canvas",),
     "saga.core.declare.decorators": ("saga", "step"),
     "saga.core.declare.retry": ("Retry",),
     "saga.core.loop.scopes": ("scope",),
@@ -133,6 +135,7 @@ __all__ = [
     "WorkerLost",
     "approval",
     "attributes",
+    "canvas",
     "current",
     "expose",
     "install",
