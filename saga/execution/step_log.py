@@ -61,7 +61,8 @@ class StepLog(Watcher):
         raised = cause and (type(cause), cause, cause.__traceback__)
         line = "%s%s %s: attempt %d of step %d of saga %s %s, %.3f s%s"
         record = log.makeRecord(log.name, level, "", 0, line, told, raised, extra=fields)
-        record.exc_text = outcome.traceback  # which a formatter would else make once more
+        if raised:
+            record.exc_text = outcome.traceback  # which a formatter would else make once more
         log.handle(record)
 
     def saga_ended(self, saga: Ended) -> None:

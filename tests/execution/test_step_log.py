@@ -77,8 +77,20 @@ def test_a_failure_is_logged_with_its_traceback(
     retried, failed = [line for line in lines if line.get("step") == "appraise"][-2:]
     assert (retried["level"], retried["outcome"]) == ("WARNING", "retrying")
     assert "; KeyError at shop.py:" in retried["message"]
+    assert "exception" not in retried
     assert (failed["level"], failed["outcome"]) == ("ERROR", "failed")
     assert 'return given["value"]' in failed["exception"]
+
+
+def test_an_attempt_that_is_made_again_is_one_line(
+    database_url: str, broker_url: str, tmp_path: Path
+) -> None:
+    output = _appraised(database_url, broker_url, tmp_path / "log")
+    lines = output.splitlines()
+    retried = next(n for n, line in enumerate(lines) if "appraise retrying" in line)
+    assert not lines[retried + 1].startswith("Traceback")
+    failed = next(n for n, line in enumerate(lines) if "appraise failed" in line)
+    assert lines[failed + 1].startswith("Traceback")
 
 
 def test_private_errors_are_in_no_log(database_url: str, broker_url: str, tmp_path: Path) -> None:
