@@ -473,3 +473,8 @@ async def household(item: int) -> None:
 async def miscounted(item: int) -> int:
     await book(item)
     return len([item][item:][0:]) // 0
+
+
+@saga
+async def hopeless() -> int:
+    return len("x") // 0

@@ -61,6 +61,17 @@ def test_of_a_saga_s_own_code(stage: Stage, caplog: pytest.LogCaptureFixture) ->
     assert record.exc_info is not None
 
 
+def test_a_saga_that_did_nothing_is_told_of_too(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails without compensating."""
+    found = stage.start(sagas.hopeless)
+    assert stage.status(found) == "failed"
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.getMessage() == f"the code of saga hopeless {found} raised ZeroDivisionError"
+    assert "ZeroDivisionError" in raised(stage, found)[0]["text"]
+
+
 def test_a_child_s_stands_before_its_parent_s(stage: Stage) -> None:
     found = stage.start(sagas.household, 7)
     rows = raised(stage, found)

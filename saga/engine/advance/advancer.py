@@ -295,7 +295,7 @@ class Advancer:
         try:
             if decided.turns_round_now:
                 failpoint("P15")
-                tell_of_failure(live, decided.cause)
+            tell_of_failure(live, decided.cause)
             if decided.has_more or (decided.ends and live.parent is not None):
                 self._shared.call(lambda store: after_landing(live, decided, store, self._outbox))
             if decided.ends and self._on_end is not None:
