@@ -26,6 +26,8 @@ class SentryReports(Watcher):
             return
         if is_expected(work.intent.name, error):
             return
+        if is_expected(work.intent.name, error):
+            return
         sdk: Any = sys.modules["sentry_sdk"]
         event, hint = sdk.utils.event_from_exception(
             error,
