@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
@@ -13,7 +12,6 @@ from saga.errors import InvalidInput, NotDeterministic, StepFailed, WorkerLost
 LONGEST = 4000
 TIMED_OUT = '{"type":"TimeoutError","message":"the deadline has passed"}'
 _MOST = 100  # errors that are told of one group
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _OURS = (StepFailed, InvalidInput, NotDeterministic, WorkerLost)  # they quote nothing
 _KEPT = "(kept private)"
 _is_private = False
@@ -127,5 +125,5 @@ def _message(exc: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    shown = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    shown = tracebacks.storable(text)
     return shown if len(shown) <= LONGEST else shown[:LONGEST] + "..."

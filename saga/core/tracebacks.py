@@ -14,7 +14,6 @@ MOST = 16 * 1024
 
 _DEEPEST = 100  # frames
 _PACKAGE = str(Path(__file__).parents[1])
-_STEPS = f"{Path(__file__).parents[2]}/tasks/"  # the library's steps are code like the user's
 _OURS = tuple(f"{_PACKAGE}/{room}/" for room in ("core", "engine", "execution", "storage"))
 _MACHINERY = (*_OURS, f"{Path(asyncio.__file__).parent}/", "<frozen")
 _LIBRARIES = (*_MACHINERY, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
@@ -28,7 +27,7 @@ def place_of(exc: BaseException) -> str | None:
     steps = list(_walk(exc.__traceback__))
     for others in (_LIBRARIES, _MACHINERY):
         for code, line in reversed(steps):
-            if not code.co_filename.startswith(others) or code.co_filename.startswith(_STEPS):
+            if not code.co_filename.startswith(others):
                 return _place(code, line)
     return None
 
@@ -50,7 +49,12 @@ def text_of(exc: BaseException) -> str:
         text = "".join(told.format())
     except Exception as error:  # of the user's: a `__str__`, a source that cannot be read
         text = f"{type(exc).__name__} (its traceback cannot be shown: {type(error).__name__})"
-    return _cut(_UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return _cut(storable(text))
+
+
+def storable(text: str) -> str:
+    """Without what Postgres does not take in a text."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _walk(at: TracebackType | None) -> list[tuple[CodeType, int]]:
