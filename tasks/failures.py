@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 
 from pydantic import ValidationError
@@ -39,6 +40,20 @@ class BadAnswer(CallFailed):
     """The answer arrived and is not what was asked for; asking again may give a better one."""
 
 
+class Refused(Permanent):
+    """The model refuses to answer. Another model may not: `StepFailed.type` is this name."""
+
+
+class CutOff(Permanent):
+    """The answer ended at `max_tokens` or at the end of the model's context."""
+
+
+class SpendLimit(Permanent):
+    """Nothing is left to pay with, or a limit of one's own is reached: no waiting helps, a person
+    does. `saga list --error SpendLimit` finds those that a `saga retry` then takes on.
+    """
+
+
 def from_status(
     service: str, status: int, message: str, wait: float | None, *, safe: bool
 ) -> Exception:
@@ -53,6 +68,17 @@ def from_status(
     if status >= 500:
         return Unknown(text)
     return Permanent(text)
+
+
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer asks to wait: `retry-after-ms`, which is finer, else
+    `retry-after`. The names are in lower case.
+    """
+    try:
+        seconds = float(headers.get("retry-after-ms", "")) / 1000
+    except ValueError:
+        return retry_after(headers.get("retry-after"))
+    return _limited(seconds)
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:
@@ -73,9 +99,11 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
             seconds = mktime_tz(parsed) - (time.time() if now is None else now)
         except (OverflowError, ValueError):
             return LONGEST_WAIT
-    if math.isnan(seconds):
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return _limited(seconds)
+
+
+def _limited(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def shorten(text: str, limit: int = 200) -> str:

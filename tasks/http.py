@@ -18,8 +18,8 @@ from saga.tasks.failures import (
     CallFailed,
     from_status,
     problems,
-    retry_after,
     shorten,
+    wait_of,
 )
 from saga.tasks.keys import own_key
 from saga.tasks.loops import PerLoop
@@ -100,7 +100,7 @@ async def call(
     except httpx2.RequestError as error:
         _raise(error, where, safe=safe)
     if answer.status >= 300 and answer.status not in expect:
-        wait = retry_after(answer.headers.get("retry-after"))
+        wait = wait_of(answer.headers)
         raise from_status(where, answer.status, answer.body, wait, safe=safe)
     return answer
 

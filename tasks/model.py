@@ -1,8 +1,9 @@
-"""Model calls for steps: `ask` for text and tool calls, `decide` for a typed answer.
+"""Model calls for steps, on the Anthropic Messages API.
 
-Both send the step's idempotency key and leave retries to the step's own policy. A model call has
-no effect in the outside world, so a server error is simply retried; a call that was cut or timed
-out is `Unknown`, like every other one.
+`ask` and `decide` send the step's idempotency key and leave retries to the step's own policy. A
+model call has no effect in the outside world, so a server error is simply retried; a call that was
+cut or timed out is `Unknown`, like every other one. `ask_model` and `call_model` are ready-made
+steps.
 
     @step(queue="llm", retry=MODEL_RETRY, read_only=True)
     async def classify(text: str) -> Classification:
@@ -14,17 +15,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import anthropic
-from anthropic.types import Message
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from saga import Retry, Unknown, step
-from saga.tasks.answers import Answer, Tool, read, read_as
-from saga.tasks.failures import BadAnswer, shorten
+from saga.tasks.answers import Answer, Tool, parse, read, read_as
 from saga.tasks.keys import own_key
 from saga.tasks.provider import client, meaning
 
@@ -32,46 +31,58 @@ DEFAULT_MODEL = "claude-haiku-4-5"
 MODEL_RETRY = Retry(max_attempts=10, first=timedelta(seconds=1), maximum=timedelta(minutes=2))
 """For steps that call a model: patient enough for an overload of some minutes."""
 
-# The SDK knows only its own answers; what comes back may as well be text.
-Create = Callable[..., Awaitable[object]]
+Messages = Sequence[Mapping[str, Any]]
 Typed = TypeVar("Typed", bound=BaseModel)
 
 
 async def ask(
-    prompt: str,
+    prompt: str | Messages,
     *,
-    system: str | None = None,
-    tools: Sequence[Tool] = (),
+    system: str | Messages | None = None,
+    tools: Sequence[Tool | Mapping[str, Any]] = (),
     model: str | None = None,
     max_tokens: int = 1024,
     within: float = 120.0,
+    options: Mapping[str, Any] | None = None,
+    betas: Sequence[str] = (),
 ) -> Answer:
     """Ask the model; gives its text and its tool calls, the calls' arguments validated.
 
     Args:
-        prompt: The user's message.
-        system: The system prompt.
-        tools: What the model may call.
+        prompt: The user's message, or the whole conversation as the Messages API has it: answers
+            (`Answer.message()`), tool results (`ToolCall.result()`), images.
+        system: The system prompt, or its blocks.
+        tools: What the model may call. Mappings are sent as they are (server tools, schemas of
+            your own), and the arguments of calls to them are not validated.
         model: Default: `SAGA_MODEL`, else `DEFAULT_MODEL`.
-        max_tokens: An answer that is cut off there raises `Permanent`.
+        max_tokens: An answer that is cut off there raises `CutOff`.
         within: Seconds for the whole call, however slowly the answer drips in.
+        options: Further fields of the request, such as `thinking` or `tool_choice`.
+        betas: Names for the header `anthropic-beta`.
+
+    An answer with `goes_on` (`pause_turn`, `compaction`) is to be sent back as it is.
 
     Raises:
         CallFailed: Overloaded, rate limit, server error, refused connection: retry.
         BadAnswer: No answer, HTML, half a document, an unknown tool, wrong arguments: retry.
-        Permanent: Wrong request, no credentials, too large, cut off at `max_tokens`, a refusal.
+        Permanent: Wrong request, no credentials, too large. `CutOff` at `max_tokens` or the end of
+            the context, `Refused` by the model, `SpendLimit` where there is nothing left to pay
+            with.
         Unknown: Timed out or cut after it was sent.
     """
-    extra: dict[str, Any] = {"tools": [tool.parameter() for tool in tools]} if tools else {}
-    message = await _send(_request(prompt, system, model, max_tokens) | extra, within)
-    return read(message, {tool.name: tool for tool in tools})
+    request = _request(prompt, system, model, max_tokens) | dict(options or {})
+    known = {_name(tool): tool if isinstance(tool, Tool) else None for tool in tools}
+    if tools:
+        request["tools"] = [tool.parameter() if isinstance(tool, Tool) else tool for tool in tools]
+    message = await _send(request, within, betas)
+    return read(message, known, may_be_empty=_is_answered(request["messages"]))
 
 
 async def decide(
-    prompt: str,
+    prompt: str | Messages,
     type_: type[Typed],
     *,
-    system: str | None = None,
+    system: str | Messages | None = None,
     model: str | None = None,
     max_tokens: int = 1024,
     within: float = 120.0,
@@ -88,31 +99,73 @@ async def ask_model(prompt: str, system: str | None = None, max_tokens: int = 10
     return (await ask(prompt, system=system, max_tokens=max_tokens)).text
 
 
-def _request(prompt: str, system: str | None, model: str | None, max_tokens: int) -> dict[str, Any]:
+@step(name="call_model", queue="llm", retry=MODEL_RETRY, read_only=True)
+async def call_model(
+    messages: list[dict[str, JsonValue]],
+    system: str | list[dict[str, JsonValue]] | None = None,
+    tools: list[dict[str, JsonValue]] | None = None,
+    model: str | None = None,
+    max_tokens: int = 4096,
+    within: float = 600.0,
+    options: dict[str, JsonValue] | None = None,
+    betas: list[str] | None = None,
+) -> Answer:
+    """One request of a conversation, for a loop of your own; see `ask` and docs/agents.md."""
+    return await ask(
+        messages,
+        system=system,
+        tools=tools or (),
+        model=model,
+        max_tokens=max_tokens,
+        within=within,
+        options=options,
+        betas=betas or (),
+    )
+
+
+def _request(
+    prompt: str | Messages, system: str | Messages | None, model: str | None, max_tokens: int
+) -> dict[str, Any]:
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
     return {
         "model": model or os.environ.get("SAGA_MODEL") or DEFAULT_MODEL,
         "max_tokens": max_tokens,
-        "messages": [{"role": "user", "content": prompt}],
-        "extra_headers": {"Idempotency-Key": own_key()},
+        "messages": messages,
         **({"system": system} if system else {}),
     }
 
 
-async def _send(request: dict[str, Any], within: float) -> Message:
+async def _send(
+    request: dict[str, Any], within: float, betas: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The answer as it came: what the SDK makes of it has fields that were not sent."""
+    headers = {"Idempotency-Key": own_key()}
+    if betas:
+        headers["anthropic-beta"] = ",".join(betas)
     try:
         async with asyncio.timeout(within):
-            create = cast("Create", (await client()).messages.create)
-            answer = await create(**request, timeout=within)
+            create: Any = (await client()).messages.with_raw_response.create
+            needed = {name: request[name] for name in ("model", "max_tokens", "messages")}
+            raw = await create(**needed, extra_body=request, extra_headers=headers, timeout=within)
+            body = cast("bytes", await raw.read())
     except TimeoutError as error:
         raise Unknown(f"model: no whole answer within {within:g} s") from error
     except anthropic.AnthropicError as error:
         raise meaning(error) from error
-    except (ValueError, RecursionError) as error:
-        # The SDK lets the JSON parser's own errors through.
-        raise BadAnswer(f"model: the answer is not JSON: {shorten(str(error))}") from error
-    if not isinstance(answer, Message):
-        raise BadAnswer(f"model: the answer is no message but {shorten(str(answer), 80)!r}")
-    return answer
+    return parse(body)
+
+
+def _name(tool: Tool | Mapping[str, Any]) -> str:
+    return tool.name if isinstance(tool, Tool) else str(tool.get("name"))
+
+
+def _is_answered(messages: Messages) -> bool:
+    """Whether the last message holds tool results: then a model may have nothing to add."""
+    content: object = messages[-1].get("content") if messages else None
+    if not isinstance(content, list):
+        return False
+    blocks = cast("list[Mapping[str, Any]]", content)
+    return any(block.get("type") == "tool_result" for block in blocks)
 
 
 @functools.cache

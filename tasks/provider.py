@@ -6,16 +6,30 @@ Which endpoint and which credentials is the SDK's own business (`ANTHROPIC_API_K
 
 from __future__ import annotations
 
+import re
+
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic
 
 from saga import Permanent, Unknown
-from saga.tasks.failures import CallFailed, from_status, retry_after, shorten
+from saga.tasks.failures import CallFailed, SpendLimit, from_status, shorten, wait_of
 from saga.tasks.loops import PerLoop
 
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-SPENT = "enforced_spend_limit_reached"
+PACED = "ramp_limit_exceeded"
+"""Usage grows faster than it may: the one limit that waiting gets past."""
+
+SPENT = frozenset(
+    {
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "linked_organization_spend_limit_reached",
+        "linked_organization_billing_unavailable",
+    }
+)
+# A limit that the customer has set is answered like a wrong request, and has no code.
+_OWN_LIMIT = re.compile(r"\b(usage|spend(ing)?) limits?\b", re.IGNORECASE)
 
 _clients = PerLoop(lambda: AsyncAnthropic(max_retries=0))
 
@@ -40,9 +54,22 @@ def meaning(error: anthropic.AnthropicError) -> Exception:
 
 
 def _of_status(error: anthropic.APIStatusError) -> Exception:
-    message = error.api_message or error.type or ""
-    if error.error_code == SPENT:
-        # The one 429 that no waiting within this month gets past.
-        return Permanent(f"model: the spend limit is reached: {shorten(message)}")
-    wait = retry_after(error.response.headers.get("retry-after"))
-    return from_status("model", error.status_code, message, wait, safe=True)
+    """What its code says goes before `x-should-retry`, and that before the status."""
+    message, headers = error.api_message or error.type or "", error.response.headers
+    if _is_spent(error, message):
+        text = f"model answered {error.status_code}: the spend limit is reached: {message}"
+        return SpendLimit(shorten(text, 300))
+    told = from_status("model", error.status_code, message, wait_of(headers), safe=True)
+    said = "true" if error.error_code == PACED else headers.get("x-should-retry")
+    if said == "true":
+        return CallFailed(str(told), wait_of(headers))
+    return Permanent(str(told)) if said == "false" else told
+
+
+def _is_spent(error: anthropic.APIStatusError, message: str) -> bool:
+    if error.error_code is not None:
+        return error.error_code in SPENT
+    status, type_ = error.status_code, error.type
+    if status == 402 or type_ == "billing_error":
+        return True
+    return status == 400 and bool(_OWN_LIMIT.search(message))

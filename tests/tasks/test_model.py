@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from saga import Permanent, StepFailed, Unknown
 from saga.operations.demo.services import Services
 from saga.tasks.answers import Tool
-from saga.tasks.failures import LONGEST_WAIT, BadAnswer, CallFailed
+from saga.tasks.failures import (
+    LONGEST_WAIT,
+    BadAnswer,
+    CallFailed,
+    CutOff,
+    Refused,
+    SpendLimit,
+)
 from saga.tasks.model import ask, ask_model, decide
 from saga.tasks.support import Category, Classification
 
@@ -74,18 +81,18 @@ def test_the_idempotency_key_goes_along_and_nothing_is_retried(
         ("forbidden", Permanent, "403"),
         ("not_found", Permanent, "404"),
         ("too_large", Permanent, "413"),
-        ("spend_limit", Permanent, "spend limit"),
+        ("spend_limit", SpendLimit, "spend limit"),
         ("cut", Unknown, "RemoteProtocolError"),
         ("cut_mid_body", Unknown, "RemoteProtocolError"),
-        ("html", BadAnswer, "no message but '<html>"),
+        ("html", BadAnswer, "not JSON: '<html>"),
         ("html_as_json", BadAnswer, "not JSON"),
         ("truncated_json", BadAnswer, "not JSON"),
         ("wrong_shape", BadAnswer, "no list of content blocks"),
         ("wrong_types", BadAnswer, "no list of content blocks"),
         ("no_type", BadAnswer, "no type"),
         ("empty_content", BadAnswer, "empty"),
-        ("max_tokens", Permanent, "cut off (max_tokens)"),
-        ("refusal", Permanent, "refuses"),
+        ("max_tokens", CutOff, "cut off (max_tokens)"),
+        ("refusal", Refused, "refuses"),
         ("wrong_value", BadAnswer, "no Classification: category: Input should be"),
         ("half_value", BadAnswer, "no Classification: all of it: Invalid JSON"),
     ],
