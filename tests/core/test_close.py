@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 from uuid import UUID
 
@@ -275,3 +276,44 @@ def test_a_clean_up_that_awaits_something_new() -> None:
     _started(body).close()
     gc.collect()
     assert gone == ["patient"]
+
+
+def test_a_generator_whose_clean_up_awaits_something_new_and_resets_a_variable() -> None:
+    gone: list[str] = []
+    variable = contextvars.ContextVar[int]("variable")
+
+    @step
+    def work() -> None: ...
+
+    @contextlib.contextmanager
+    def marked() -> Generator[None]:
+        token = variable.set(1)
+        try:
+            yield
+        finally:
+            variable.reset(token)
+            gone.append("reset")
+
+    async def drain(task: asyncio.Task[None]) -> None:
+        try:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        finally:
+            gone.append("drained")
+
+    async def events() -> AsyncIterator[int]:
+        with marked():
+            task = asyncio.create_task(work())
+            try:
+                await asyncio.wait([task])
+                yield 1
+            finally:
+                await drain(task)
+
+    @saga
+    async def body() -> None:
+        async for _ in events():
+            pass
+
+    _started(body).close()
+    assert gone == ["drained", "reset"]

@@ -23,6 +23,7 @@ from saga.core.digest import digest_of_wait
 from saga.core.intent import Intent
 from saga.core.loop import audit
 from saga.core.loop.callbacks import Alarm, Turn
+from saga.core.loop.closing import discard
 from saga.core.loop.forbidden import refuse_the_rest
 from saga.core.loop.journal import Journal
 from saga.core.loop.python_order import ORDERS, Order, take_over
@@ -39,12 +40,6 @@ MOST_TURNS = 1_000_000
 
 MOST_REPEATS = 1_000
 """A cancellation that was repeated as often between two events waits for the next one."""
-
-_clinging: list[Any] = []  # coroutines that do not go: the garbage collector would try for ever
-
-CLOSE_ATTEMPTS = 100
-"""How often a coroutine that goes on awaiting in its `finally` is told to go."""
-
 
 _EAGER: Any = getattr(asyncio, "eager_task_factory", None)
 
@@ -141,7 +136,7 @@ class JournalLoop(asyncio.AbstractEventLoop):
             while self._tasks:
                 tasks, self._tasks = self._tasks, []
                 for task in tasks:
-                    _discard(task)
+                    discard(task)
         finally:
             self.ready.clear()
             self._together.clear()
@@ -307,50 +302,6 @@ class JournalLoop(asyncio.AbstractEventLoop):
         finally:
             journal.closed = was_closed
             self.leave(before)
-
-
-def _discard(task: OrderedTask) -> None:
-    if not task.done():
-        task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
-        # asyncio.timeout() in a clean-up asks for the current task.
-        asyncio.tasks._enter_task(task.get_loop(), task)
-        try:
-            _close(task.get_coro())
-        finally:
-            asyncio.tasks._leave_task(task.get_loop(), task)
-        waiter = getattr(task, "_fut_waiter", None)
-        if waiter is not None:
-            waiter.cancel()  # lets go of the task that waits for it
-    elif not task.cancelled():
-        task.exception()  # so that nobody is told that it was never looked at
-
-
-def _close(coroutine: Any) -> None:
-    """Close a coroutine and those it awaits, the innermost first.
-
-    Each is told to go until it goes: one that awaits something in its `finally`, which may be a new
-    one, would otherwise be left half-way, and go on whenever the garbage collector finds it.
-    """
-    for _ in range(CLOSE_ATTEMPTS + len(_awaited(coroutine))):
-        chain = _awaited(coroutine)
-        if not chain:
-            return
-        try:
-            chain[-1].close()
-        except KeyboardInterrupt:
-            raise  # somebody has had enough of a clean-up that does not come back
-        except BaseException:  # noqa: S112 - whatever its clean-up made of it
-            continue
-    _clinging.append(coroutine)
-
-
-def _awaited(coroutine: Any) -> list[Any]:
-    """A coroutine, what it awaits, what that awaits and so on, as far as they have not ended."""
-    chain: list[Any] = []
-    while getattr(coroutine, "cr_frame", None) is not None:
-        chain.append(coroutine)
-        coroutine = coroutine.cr_await
-    return chain
 
 
 refuse_the_rest(JournalLoop)

@@ -22,12 +22,21 @@ innermost: contextvars.ContextVar[Any] = contextvars.ContextVar("saga_scope", de
 class OrderedTask(asyncio.Task[Any]):
     """A task that a set of a given history always holds in the same place."""
 
-    __slots__ = ("_order", "begun_in")
+    __slots__ = ("_order", "begun_in", "context")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], order: int, **options: Any) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        order: int,
+        *,
+        context: contextvars.Context | None = None,
+        **options: Any,
+    ) -> None:
         self._order = order
         self.begun_in = innermost.get()
-        super().__init__(coroutine, **options)
+        # An empty context is falsy.
+        self.context = contextvars.copy_context() if context is None else context
+        super().__init__(coroutine, context=self.context, **options)
 
     def __hash__(self) -> int:
         return self._order
