@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from saga.core.declare.retry import Retry
     from saga.core.loop.scopes import scope
     from saga.core.saga_filter import SagaFilter
-    from saga.core.verbs import Decision, approval, attributes, expose, now, random, signal, uuid
+    from saga.core.verbs import (
+        Decision,
+        approval,
+        attributes,
+        expose,
+        in_saga,
+        now,
+        random,
+        signal,
+        uuid,
+    )
     from saga.errors import (
         Conflict,
         DefinitionError,
@@ -59,6 +69,7 @@ _HOMES = {
         "approval",
         "attributes",
         "expose",
+        "in_saga",
         "now",
         "random",
         "signal",
@@ -138,6 +149,7 @@ __all__ = [
     "canvas",
     "current",
     "expose",
+    "in_saga",
     "install",
     "now",
     "random",

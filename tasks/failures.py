@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from email.utils import mktime_tz, parsedate_tz
 
 from pydantic import ValidationError
 
-from saga import Permanent, SagaError, Unknown
+from saga import Permanent, Retry, SagaError, Unknown
 
 LONGEST_WAIT = 900.0
 """Seconds that a `Retry-After` can ask for at most; a larger or absurd value counts as this."""
+
+MODEL_RETRY = Retry(max_attempts=10, first=timedelta(seconds=1), maximum=timedelta(minutes=2))
+"""For steps that call a model: patient enough for an overload of some minutes."""
 
 TRY_AGAIN = frozenset({408, 409, 425, 429, 503, 529})
 """Statuses that say the request was not carried out and may be sent again."""

@@ -16,21 +16,18 @@ import asyncio
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import anthropic
 from pydantic import BaseModel, JsonValue
 
-from saga import Retry, Unknown, step
+from saga import Unknown, step
 from saga.tasks.answers import Answer, Tool, parse, read, read_as
+from saga.tasks.failures import MODEL_RETRY
 from saga.tasks.keys import own_key
 from saga.tasks.provider import client, meaning
 
 DEFAULT_MODEL = "claude-haiku-4-5"
-MODEL_RETRY = Retry(max_attempts=10, first=timedelta(seconds=1), maximum=timedelta(minutes=2))
-"""For steps that call a model: patient enough for an overload of some minutes."""
-
 Messages = Sequence[Mapping[str, Any]]
 Typed = TypeVar("Typed", bound=BaseModel)
 

@@ -102,6 +102,11 @@ async def signal(
     raise TimeoutError(f"no signal {name!r} came in time")
 
 
+def in_saga() -> bool:
+    """Whether this runs as a saga's code: not in a step, and not outside of the engine."""
+    return type(running_loop()) is JournalLoop
+
+
 def now() -> datetime:
     """The time of the last event, in UTC; outside a saga the real time."""
     loop = running_loop()
@@ -181,4 +186,14 @@ def _as_decision(answer: Any) -> Decision:
     raise InvalidInput("an approval is answered with True, False or a Decision")
 
 
-__all__ = ["Decision", "approval", "attributes", "expose", "now", "random", "signal", "uuid"]
+__all__ = [
+    "Decision",
+    "approval",
+    "attributes",
+    "expose",
+    "in_saga",
+    "now",
+    "random",
+    "signal",
+    "uuid",
+]

@@ -14,7 +14,7 @@ from saga.core.answering import answering
 from saga.core.context import StepContext, current, idempotency_key, running
 from saga.core.declare.decorators import saga, step
 from saga.core.loop.scopes import scope
-from saga.core.verbs import Decision, approval, expose, now, random, signal, uuid
+from saga.core.verbs import Decision, approval, expose, in_saga, now, random, signal, uuid
 from saga.errors import (
     DefinitionError,
     InvalidCall,
@@ -23,6 +23,7 @@ from saga.errors import (
     OutsideStep,
     StepFailed,
 )
+from saga.testing import World
 
 
 def test_a_saga_runs_without_infrastructure() -> None:
@@ -212,3 +213,18 @@ def test_a_failing_step_is_the_same_error_as_inside() -> None:
     with pytest.raises(StepFailed, match=r"both .* failed: ValueError: declined") as raised:
         asyncio.run(both())
     assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_where_a_sagas_code_runs() -> None:
+    @step
+    async def here() -> bool:
+        return in_saga()
+
+    @saga
+    async def body() -> tuple[bool, bool]:
+        return in_saga(), await here()
+
+    assert not in_saga()
+    assert asyncio.run(body()) == (False, False)
+    with World() as world:
+        assert world.run(body()) == (True, False)

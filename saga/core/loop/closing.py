@@ -82,7 +82,8 @@ def _awaited(one: Any) -> list[Any]:
 def _generator_of(one: Any) -> Any:
     """The asynchronous generator whose next value, or end, is awaited; None for anything else."""
     known: list[Any] = gc.get_referents(one) if _is_of_a_generator(one) else []
-    return next((each for each in known if type(each) is AsyncGeneratorType), None)
+    kinds = (AsyncGeneratorType,)
+    return next((each for each in known if type(each) in kinds), None)
 
 
 def _is_of_a_generator(one: object) -> bool:

@@ -1,0 +1,8 @@
+"""The agents for this process, apart from what other tests define."""
+
+from saga.core.declare.registry import registry
+
+with registry.sandbox():
+    from tests.agents import with_pydantic_ai
+
+FRAMEWORKS = {"pydantic-ai": with_pydantic_ai}
