@@ -67,6 +67,15 @@ def encode(value: object, field: str, limits: Limits | None = None) -> str:
 
 def check_text(text: str | bytes, field: str, limits: Limits | None = None) -> str:
     """A JSON text that came from outside, made compact."""
+    return _compact(_read(text, field, limits))
+
+
+def refuse_text(text: str | bytes, field: str) -> None:
+    """Raises InvalidInput for a JSON text from outside that cannot be stored."""
+    _read(text, field, None)
+
+
+def _read(text: str | bytes, field: str, limits: Limits | None) -> Any:
     held = limits or LIMITS
     data = _as_bytes(text, field)
     _check_bounds(data, field, held)
@@ -79,7 +88,7 @@ def check_text(text: str | bytes, field: str, limits: Limits | None = None) -> s
     fault = find_fault(value)
     if fault:
         raise InvalidInput(f"{join(field, fault[0])}: {fault[1]}")
-    return _compact(value)
+    return value
 
 
 def parse(text: str) -> Any:

@@ -9,7 +9,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 def parse_since(text: str) -> datetime | timedelta:
     """`90s`, `30m`, `2h`, `1d`, `1w`, or an ISO date or time (UTC unless it says otherwise).
 
-    Raises ValueError, which says what would be right.
+    Raises ValueError, which says what would be right, and not what was given.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
     try:
@@ -18,6 +18,6 @@ def parse_since(text: str) -> datetime | timedelta:
         moment = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is neither a duration like 30m, 2h or 1d nor a time like 2026-01-31T12:00"
+            "want a duration like 30m, 2h or 1d, or a time like 2026-01-31T12:00"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

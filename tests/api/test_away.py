@@ -200,7 +200,7 @@ def test_too_many_at_once(own_stack: EmbeddedStack, tmp_path: Path) -> None:
         assert [a.status for a in answers] == [503] * 6
         told = {a.json["detail"].partition(";")[0] for a in answers}
         late = f"no answer within {LIMIT:g} s"
-        assert told == {"too many requests are on their way", late}, "some at once, some in time"
+        assert told == {"too many requests are under way", late}, "some at once, some in time"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "nan", "inf"])

@@ -131,6 +131,7 @@ def test_a_body_of_another_kind(service: Service, kind: str) -> None:
 def test_a_body_without_an_end_is_cut_off(service: Service) -> None:
     connection = http.client.HTTPConnection(urlsplit(service.api.url).netloc, timeout=30)
     connection.putrequest("POST", "/v1/sagas")
+    connection.putheader("Authorization", f"Bearer {service.tokens['operator']}")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Content-Type", "application/json")
     connection.endheaders()

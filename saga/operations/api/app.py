@@ -42,6 +42,7 @@ _PROBLEMS = {
     401: "No valid token",
     403: "The token's role does not allow it",
     404: "There is no such thing",
+    408: "The body did not come in time",
     409: "Somebody or something else came first",
     413: "The body is too large",
     415: "The body is not declared as JSON",

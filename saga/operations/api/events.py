@@ -9,13 +9,15 @@ from fastapi import APIRouter, Header
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from saga.core.states import ENDED
 from saga.errors import Unavailable
 from saga.operations.api.access import Viewer
 from saga.operations.api.params import LARGEST
-from saga.operations.api.problems import Refusal
+from saga.operations.api.problems import problem
 from saga.operations.api.services import Services, Using
+from saga.operations.api.shares import Shares
 from saga.storage.queries import Transition, history
 
 router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["sagas"])
@@ -27,9 +29,25 @@ _transition: TypeAdapter[Transition] = TypeAdapter(Transition)
 
 
 class EventStream(StreamingResponse):
-    """`text/event-stream`."""
+    """`text/event-stream`, one of so many."""
 
     media_type = "text/event-stream"
+
+    def __init__(
+        self, events: AsyncIterator[str], status_code: int = 200, *, streams: Shares, holder: int
+    ) -> None:
+        super().__init__(events, status_code, {"X-Accel-Buffering": "no"})
+        self._streams = streams
+        self._holder = holder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Counted from here: nothing can come between counting and streaming."""
+        with self._streams.held(self._holder) as has_room:
+            if has_room:
+                await super().__call__(scope, receive, send)
+            else:
+                full = problem(503, "as many streams as there may be, or as this token may have")
+                await full(scope, receive, send)
 
 
 @router.get(
@@ -40,7 +58,7 @@ class EventStream(StreamingResponse):
 async def follow(
     saga_id: UUID,
     using: Using,
-    _: Viewer,
+    holder: Viewer,
     last_event_id: Annotated[
         int, Header(alias="Last-Event-ID", ge=0, le=LARGEST, description="The last `seq` seen.")
     ] = 0,
@@ -53,9 +71,8 @@ async def follow(
     closes.
     """
     await run_in_threadpool(using.client.standing, saga_id)  # raises SagaNotFound
-    if using.watcher.count >= using.settings.streams:
-        raise Refusal(503, f"{using.settings.streams} streams are open already")
-    return EventStream(_events(saga_id, using, last_event_id), headers={"X-Accel-Buffering": "no"})
+    events = _events(saga_id, using, last_event_id)
+    return EventStream(events, streams=using.streams, holder=holder.id)
 
 
 async def _events(saga_id: UUID, using: Services, seen: int) -> AsyncIterator[str]:

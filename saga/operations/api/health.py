@@ -17,6 +17,7 @@ from saga.storage import migrate
 router = APIRouter(tags=["health"])
 
 _WITHIN = 3.0  # seconds in which a dependency that is up has answered, or less
+_FRESH = 1.0  # seconds for which an answer is given again: anybody may ask, however often
 
 State = Literal["up", "down", "outdated", "not configured"]
 
@@ -61,6 +62,7 @@ class Probes:
         self._settings = shared.settings
         self._within = min(_WITHIN, shared.settings.timeout * 0.6)
         self._threads = ThreadPoolExecutor(4, "saga-health")
+        self._asked: dict[Callable[[], State], tuple[float, asyncio.Future[State]]] = {}
 
     async def postgres(self) -> State:
         """Also `outdated`: it answers, but wants `saga migrate`."""
@@ -75,6 +77,15 @@ class Probes:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, probe: Callable[[], State]) -> State:
+        """One asks for all who want to know at the same time."""
+        now = asyncio.get_running_loop().time()
+        at, answer = self._asked.get(probe, (-_FRESH, None))
+        if answer is None or now - at >= _FRESH:
+            answer = asyncio.ensure_future(self._answer(probe))
+            self._asked[probe] = now, answer
+        return await asyncio.shield(answer)
+
+    async def _answer(self, probe: Callable[[], State]) -> State:
         loop = asyncio.get_running_loop()
         try:
             return await asyncio.wait_for(loop.run_in_executor(self._threads, probe), self._within)

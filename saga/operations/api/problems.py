@@ -52,6 +52,7 @@ _TITLES = {
     "forbidden": "This token's role does not allow it",
     "not-found": "There is no such thing",
     "method-not-allowed": "This resource knows no such method",
+    "too-slow": "The body did not come in time",
     "conflict": "Somebody or something else came first",
     "key-conflict": "This key was used with another input",
     "ended": "The saga takes no more of this",
@@ -69,6 +70,7 @@ _OF_STATUS = {
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    408: "too-slow",
     409: "conflict",
     413: "too-large",
     415: "unsupported-media-type",
@@ -92,11 +94,18 @@ _OF_ERROR: tuple[tuple[type[SagaError], int, str], ...] = (
 class Refusal(Exception):
     """A request that is refused before it comes to a saga."""
 
-    def __init__(self, status: int, detail: str, field: str = "", **headers: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        field: str = "",
+        errors: Iterable[FieldError] = (),
+        **headers: str,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.errors = [FieldError(field=field, message=detail)] if field else []
+        self.errors = [FieldError(field=field, message=detail)] if field else list(errors)
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -126,8 +135,8 @@ def problem(
 def add_handlers(app: FastAPI) -> None:
     """Every exception becomes a problem."""
     handlers: dict[Any, Any] = {
-        Refusal: _of_refusal,
-        SagaError: _of_saga_error,
+        Refusal: _of_known,
+        SagaError: _of_known,
         RequestValidationError: _of_validation,
         HTTPException: _of_http,
         psycopg.DataError: _of_data,
@@ -138,11 +147,18 @@ def add_handlers(app: FastAPI) -> None:
         app.add_exception_handler(error, handler)
 
 
-async def _of_refusal(_: Request, error: Refusal) -> Response:
-    return problem(error.status, error.detail, error.errors, headers=error.headers)
+def of_error(error: Refusal | SagaError) -> Response:
+    """The answer that says what is wrong, before a request comes to the app's own handlers."""
+    if isinstance(error, Refusal):
+        return problem(error.status, error.detail, error.errors, headers=error.headers)
+    return _of_saga_error(error)
 
 
-async def _of_saga_error(_: Request, error: SagaError) -> Response:
+async def _of_known(_: Request, error: Any) -> Response:
+    return of_error(error)
+
+
+def _of_saga_error(error: SagaError) -> Response:
     if isinstance(error, Unavailable):  # its text may name the server, which is not for callers
         log.warning("%s", error)
         if isinstance(error.__cause__, _PASSING):

@@ -28,3 +28,9 @@ class Rates:
             if len(self._buckets) > _MOST:
                 self._buckets.popitem(last=False)
         return wait
+
+    def give_back(self, who: Hashable) -> None:
+        """What was taken last was not to count."""
+        with self._lock:
+            left, since = self._buckets.get(who, (self._burst, 0.0))
+            self._buckets[who] = (min(self._burst, left + 1), since)

@@ -13,8 +13,9 @@ from saga.client.connections import Connections
 from saga.client.operator import Operator
 from saga.core.schema_check import check_input
 from saga.errors import InvalidInput
-from saga.operations.api.rates import Rates
+from saga.operations.api.callers import Callers
 from saga.operations.api.settings import ApiSettings
+from saga.operations.api.shares import Shares
 from saga.operations.api.watcher import Watcher
 from saga.operations.metrics.system import SystemCollector
 from saga.storage import progress, queries
@@ -31,8 +32,8 @@ class Services:
         self.settings = settings
         self.client = Client(settings.database_url, settings.broker_url)
         self.connections = Connections(settings.database_url, "saga api")
-        self.rates = Rates(settings.rate, settings.burst)
-        self.strangers = Rates(settings.rate / 10, settings.burst / 10)
+        self.callers = Callers(self.connections, settings)
+        self.streams = Shares(settings.streams)
         self.watcher = Watcher(
             lambda ids: self.connections.call(lambda run: progress.look(run, ids))
         )

@@ -47,11 +47,6 @@ class Watcher:
         self._watches: dict[UUID, set[Watch]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def count(self) -> int:
-        """How many watch."""
-        return sum(map(len, self._watches.values()))
-
     @contextmanager
     def watch(self, saga_id: UUID) -> Generator[Watch]:
         """Watches a saga inside the block."""

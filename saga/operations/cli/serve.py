@@ -1,5 +1,6 @@
 """`saga serve`."""
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _BACKLOG = 2048
+_PROXIES = "FORWARDED_ALLOW_IPS"  # whose X-Forwarded-For is believed: nobody's by default
 _GRACE = 5  # seconds for requests that are on their way when the server is told to stop
 
 
@@ -53,6 +55,8 @@ def _server(database_url: str, broker_url: str | None, loglevel: str) -> "uvicor
         import uvicorn
 
         from saga.operations.api import ApiSettings, create_app
+        from saga.operations.api.memory import give_back_large_blocks
+        from saga.operations.api.protocol import Http
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"`saga serve` needs {error.name}: pip install 'saga-orchestrator[api]'"
@@ -61,13 +65,16 @@ def _server(database_url: str, broker_url: str | None, loglevel: str) -> "uvicor
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("saga").setLevel(loglevel.upper())
+    give_back_large_blocks()
     app = create_app(ApiSettings.from_environment(database_url, broker_url))
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        http=Http,
         ws="none",
+        forwarded_allow_ips=os.environ.get(_PROXIES, ""),
         timeout_graceful_shutdown=_GRACE,
     )
     return uvicorn.Server(config)
