@@ -30,6 +30,7 @@ from saga.failpoint import failpoint
 from saga.storage import approvals, starts
 from saga.storage.callers import executor
 from saga.storage.starts import Executor, Signalled, Standing, Start, Started
+from saga.storage.urls import libpq_url
 from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 from saga.wakeups.publisher import publisher_for
 
@@ -63,6 +64,7 @@ class Client:
         url = database_url or os.environ.get("SAGA_DATABASE_URL")
         if not url:
             raise InvalidInput("database_url: give one, or set SAGA_DATABASE_URL")
+        url = libpq_url(url)
         self._broker_url = broker_url or os.environ.get("SAGA_BROKER_URL")
         self._key_prefix = key_prefix
         self._connections = self._new_connections(url)

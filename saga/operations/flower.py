@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from saga.operations.child_process import Child
 from saga.operations.embedded.ports import LOOPBACK
@@ -15,7 +15,7 @@ class Flower:
     """A Flower on the loopback interface only, behind a password."""
 
     port: int
-    password: str
+    password: str = field(repr=False)
     user: str = USER
 
     @property

@@ -5,6 +5,8 @@ from uuid import UUID
 
 import psycopg
 
+from saga.storage.urls import libpq_url
+
 # Every plan on the hot path is an index lookup per given row; the planner must never prefer a scan
 # because a table was empty when it looked.
 SETTINGS: LiteralString = """
@@ -43,7 +45,9 @@ def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.C
     wait for the one saga whose row somebody holds. It is not for the main thread.
     """
     kind = _Undisturbed if impatient else psycopg.Connection
-    connection = kind.connect(url, autocommit=True, application_name=application, **_OPTIONS)
+    connection = kind.connect(
+        libpq_url(url), autocommit=True, application_name=application, **_OPTIONS
+    )
     connection.prepare_threshold = 0
     connection.execute(SETTINGS, prepare=False)
     if impatient:
@@ -54,7 +58,7 @@ def connect(url: str, application: str, *, impatient: bool = False) -> psycopg.C
 async def connect_async(url: str, application: str) -> psycopg.AsyncConnection:
     """The same for an event loop."""
     connection = await psycopg.AsyncConnection.connect(
-        url, autocommit=True, application_name=application, **_OPTIONS
+        libpq_url(url), autocommit=True, application_name=application, **_OPTIONS
     )
     connection.prepare_threshold = 0
     await connection.execute(SETTINGS, prepare=False)

@@ -12,6 +12,7 @@ from saga.errors import InvalidInput
 from saga.wakeups.message import HANDOVER, Publisher, WakeUp, encode, ended_channel
 
 if TYPE_CHECKING:
+    import redis
     from redis.client import PubSub
 
 log = logging.getLogger("saga.wakeups")
@@ -26,8 +27,28 @@ def publisher_for(broker_url: str | None, key_prefix: str = "") -> Publisher:
         return SilentPublisher()
     if broker_url.startswith(("redis://", "rediss://")):
         return RedisPublisher(broker_url, key_prefix)
-    scheme = broker_url.partition(":")[0]
-    raise InvalidInput(f"broker_url: redis:// or rediss://, not {scheme}://")
+    scheme, colon, _ = broker_url.partition("://")
+    told = f", not {scheme}://" if colon and scheme.isalnum() else ""
+    raise InvalidInput(f"broker_url: redis:// or rediss://{told}")
+
+
+def redis_client(url: str, **options: Any) -> "redis.Redis":
+    """One that finds out early whether its server is there. Raises InvalidInput, without the URL:
+    a password is in it.
+    """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # A connection that was cut while it was idle is no news; a silent server is.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    try:
+        return redis.Redis.from_url(url, retry=retry, socket_keepalive=True, **options)
+    except ValueError:
+        raise InvalidInput(
+            "broker_url: want redis://:password@host:6379/0, with the special characters of the "
+            "password percent-encoded (/ as %2F)"
+        ) from None
 
 
 class SilentPublisher:
@@ -61,16 +82,9 @@ class RedisPublisher:
 
     def __init__(self, url: str, key_prefix: str = "", quiet: float = 1.0) -> None:
         import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
 
-        self._redis = redis.Redis.from_url(
-            url,
-            retry=Retry(NoBackoff(), 1),
-            socket_timeout=2.0,
-            socket_connect_timeout=2.0,
-            socket_keepalive=True,
-            health_check_interval=10,
+        self._redis = redis_client(
+            url, socket_timeout=2.0, socket_connect_timeout=2.0, health_check_interval=10
         )
         self._errors = (redis.RedisError, OSError)
         self._prefix = key_prefix

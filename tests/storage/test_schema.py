@@ -301,7 +301,7 @@ def test_a_table_in_use_is_waited_for_in_turns_with_its_users(
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/shop"])
 def test_a_url_that_is_none(url: str) -> None:
-    with pytest.raises(InvalidInput, match="database_url: a URL like postgresql://"):
+    with pytest.raises(InvalidInput, match="database_url: want postgresql://"):
         migrate(url)
 
 

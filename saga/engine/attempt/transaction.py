@@ -12,6 +12,7 @@ from saga.failpoint import failpoint
 from saga.storage.connect import lock_saga
 from saga.storage.hot.rows import Move
 from saga.storage.hot.store import Store
+from saga.storage.urls import libpq_url
 
 log = logging.getLogger("saga.step")
 
@@ -85,7 +86,7 @@ class Transactions:
             from psycopg_pool import ConnectionPool
 
             self._pool = ConnectionPool(
-                self.database_url,
+                libpq_url(self.database_url),
                 min_size=0,
                 max_size=32,
                 open=True,

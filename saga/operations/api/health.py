@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from saga.errors import SchemaOutdated
 from saga.operations.api.services import Services
 from saga.storage import migrate
+from saga.storage.urls import libpq_url
 
 router = APIRouter(tags=["health"])
 
@@ -93,8 +94,9 @@ class Probes:
             return "down"
 
     def _postgres(self) -> State:
+        url = libpq_url(self._settings.database_url)
         try:
-            with psycopg.connect(self._settings.database_url, connect_timeout=3) as connection:
+            with psycopg.connect(url, connect_timeout=3) as connection:
                 migrate.check(connection)
         except psycopg.Error:
             return "down"

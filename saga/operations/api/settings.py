@@ -1,7 +1,7 @@
 """What an API server needs to know."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from saga.core.codec import LIMITS
@@ -19,8 +19,8 @@ class ApiSettings:
     follow sagas at once. `waiting`: how many requests may be on their way.
     """
 
-    database_url: str
-    broker_url: str | None = None
+    database_url: str = field(repr=False)
+    broker_url: str | None = field(default=None, repr=False)
     timeout: float = 10.0
     rate: float = 100.0
     burst: float = 200.0
@@ -36,11 +36,11 @@ class ApiSettings:
     def from_environment(cls, database_url: str, broker_url: str | None) -> "ApiSettings":
         """SAGA_API_TIMEOUT, SAGA_API_RATE and so on; raises InvalidInput."""
         given: dict[str, Any] = {}
-        for field in fields(cls)[2:]:
-            name = f"SAGA_API_{field.name.upper()}"
+        for one in fields(cls)[2:]:
+            name = f"SAGA_API_{one.name.upper()}"
             text = os.environ.get(name)
             if text:
-                given[field.name] = _positive(text, name, whole=isinstance(field.default, int))
+                given[one.name] = _positive(text, name, whole=isinstance(one.default, int))
         return cls(database_url, broker_url, **given)
 
 

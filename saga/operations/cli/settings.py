@@ -15,8 +15,8 @@ class Settings:
 
     json: bool = False
     debug: bool = False
-    database: str | None = None
-    broker: str | None = None
+    database: str | None = field(default=None, repr=False)
+    broker: str | None = field(default=None, repr=False)
     apps: tuple[str, ...] = field(default_factory=tuple[str, ...])
 
     @property

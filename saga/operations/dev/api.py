@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from saga.client.connections import Connections
 from saga.operations.child_process import Child
@@ -21,7 +21,7 @@ class DevApi:
     """A `saga serve`, on loopback only."""
 
     port: int
-    token: str
+    token: str = field(repr=False)
 
     @property
     def url(self) -> str:

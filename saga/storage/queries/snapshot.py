@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from saga.errors import InvalidInput, Unavailable
 from saga.storage.errors import explained, is_away
+from saga.storage.urls import libpq_url, parts_of
 
 _TIMEOUT = 30  # seconds a statement of a person may take
 _READ_ONLY = "-c default_transaction_read_only=on"
@@ -56,9 +57,9 @@ def snapshot(engine: Engine) -> Generator[Connection, None, None]:
 def shown_url(url: str) -> str:
     """A URL as it may be shown: without its password."""
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return "(a URL that cannot be parsed)"
+        parsed = parse_url(url) if url.startswith("postgres") else make_url(url)
+    except (ArgumentError, InvalidInput, ValueError):
+        return "(a URL that cannot be read)"
     kept = {key: value for key, value in parsed.query.items() if "password" not in key}
     hidden = URL.create(
         parsed.drivername.partition("+")[0],
@@ -73,13 +74,21 @@ def shown_url(url: str) -> str:
 
 def parse_url(database_url: str) -> URL:
     """Raises InvalidInput for what is no URL of a Postgres."""
-    try:
-        url = make_url(database_url)
-    except ArgumentError:
-        url = None
-    if url is None or not url.drivername.startswith("postgres"):
-        raise InvalidInput("database_url: a URL like postgresql://user:password@host:5432/database")
-    return url
+    parts = parts_of(libpq_url(database_url))
+    port = parts.pop("port", "")
+    if port and not port.isdecimal():  # of several hosts
+        parts["port"], port = port, ""
+    user, password = parts.pop("user", None), parts.pop("password", None)
+    is_plain = "," not in parts.get("host", "") and not parts.get("host", "/").startswith("/")
+    return URL.create(
+        "postgresql",
+        username=user,
+        password=password,
+        host=parts.pop("host") if is_plain else None,
+        port=int(port) if port else None,
+        database=parts.pop("dbname", None),
+        query=parts,
+    )
 
 
 def _explained(error: DBAPIError, url: URL) -> Exception:
