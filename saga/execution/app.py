@@ -13,9 +13,11 @@ from saga.engine.advance.conductor import CACHE_BYTES
 from saga.errors import InvalidInput
 from saga.execution.app_check import broker_of, check, fit
 from saga.execution.handover import HandoverStep
-from saga.execution.settings import Settings, publisher_of
+from saga.execution.refusals import Refusing
+from saga.execution.settings import Settings, keep, publisher_of
 from saga.execution.steps import SagaStep
 from saga.execution.tracing import is_wanted, make_spans
+from saga.storage.urls import libpq_url
 
 # What a message costs is mostly the bookkeeping of unacknowledged ones, which leases and the
 # sweeper make needless. `ack_emulation` off also ends the redelivery of tasks that outlive a
@@ -107,6 +109,7 @@ def install(
     url = database_url or os.environ.get("SAGA_DATABASE_URL")
     if not url:
         raise InvalidInput("database_url: give one, or set SAGA_DATABASE_URL")
+    url = libpq_url(url)
     if checks is None:
         checks = _is_on("SAGA_CHECKS", "on")
     if private_errors is None:
@@ -130,10 +133,10 @@ def install(
         private_errors=private_errors,
     )
     publisher_of(settings).close()  # refuses a broker that we cannot publish to here, not later
-    app.conf.saga_settings = settings
+    keep(app, settings)
     steps: Any = cast("Any", app).steps
     steps["worker"].add(SagaStep)
-    steps["consumer"].add(HandoverStep)
+    steps["consumer"] |= {HandoverStep, Refusing}
     return app
 
 

@@ -8,7 +8,6 @@ import logging
 import threading
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from celery import bootsteps
 from kombu.entity import Exchange, Queue
@@ -19,7 +18,7 @@ from saga.engine.attempt.catalog import Catalog
 from saga.execution.own_process import process_of, queues_of
 from saga.execution.pool import TaskPool
 from saga.execution.short_way import arguments_of
-from saga.wakeups.message import HANDOVER, handover_queue, step_of
+from saga.wakeups.message import HANDOVER, handover_queue, key_of, step_of
 
 log = logging.getLogger("saga.wakeups")
 
@@ -54,10 +53,8 @@ class _Strategies(dict[str, Any]):
 
     def _take(self, name: str, message: Any, body: Any, *_: Any) -> None:
         args = arguments_of(message) if body is None else None
-        try:
-            saga_id, position, undo = args or []
-            key = StepKey(UUID(saga_id), int(position), bool(undo))
-        except (TypeError, ValueError, AttributeError):
+        key = key_of(*args or ())
+        if key is None:
             self._consumer.on_unknown_task(body, message, KeyError(name))
             return
         message.ack()

@@ -1,28 +1,33 @@
 """Starts and signals that come as Celery messages, from apps that have none of our code.
 
-Celery has acknowledged such a message by the time it is here, so what cannot be stored now goes
-back to the queue first of all, under the same id. The id is also the key of a start, and the dedup
+Celery has acknowledged such a message by the time it is here, so what cannot be stored now waits in
+the broker (see `waiting_room`), under the same id. The id is also the key of a start, and the dedup
 id of a signal, that has none: a message that arrives twice counts once.
+
+What is said of a message that is refused, here and in Flower, holds nothing of what it brought.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false
 # Celery and kombu have no types.
 
+import difflib
 import inspect
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from celery import Celery
 from celery.worker.request import Request
-from kombu.exceptions import KombuError
 
 from saga.client.client import Client
 from saga.client.requests import StartRequest
 from saga.core.codec import encode
 from saga.core.declare.registry import registry
+from saga.core.tracebacks import place_of
 from saga.errors import (
     InvalidInput,
     SagaError,
@@ -31,15 +36,16 @@ from saga.errors import (
     Unavailable,
     UnknownSaga,
 )
+from saga.execution.refusals import refused, shown
+from saga.execution.waiting_room import WaitingRoom, header
+from saga.storage.starts import Wanted
 
 START, SIGNAL = "saga.start", "saga.signal"
 
 log = logging.getLogger("saga.inbox")
 
-_PAUSE = 0.5  # seconds for which a slot rests after it put a message back
-_WAITING_FOR = 30.0  # seconds that a signal waits for the start of its saga, which may be behind it
+_PAUSE = 0.5  # seconds until the broker is asked again that takes no message
 _ACTOR = "celery"  # in the audit trail: nobody vouches for the sender that a message names
-_SINCE = "saga_since"
 _TRACE = "traceparent"
 
 
@@ -55,9 +61,10 @@ class HidingRequest(Request):
 class Inbox:
     """The two tasks, for one app."""
 
-    def __init__(self, app: Celery, client: Client) -> None:
+    def __init__(self, app: Celery, client: Client, room: WaitingRoom) -> None:
         self._app = app
         self._client = client
+        self._room = room
 
     def register(self) -> None:
         """Adds the tasks to the app."""
@@ -80,15 +87,18 @@ class Inbox:
             try:
                 return work(request, args, kwargs)
             except (Unavailable, SchemaOutdated) as error:
-                return self._put_back(request, args, kwargs, error)
+                why: Exception = error
+                if self._waits(request, args, kwargs, error):
+                    return None
             except SagaNotFound as error:
-                if time.time() - _since(request) < _WAITING_FOR:
-                    return self._put_back(request, args, kwargs, error)
-                refused(request, error)
-                raise
-            except SagaError as error:
-                refused(request, error)
-                raise
+                why = error
+                if self._waits(request, args, kwargs, error, _wanted(kwargs)):
+                    return None
+            except Exception as error:  # also what nobody thought of: its traceback would tell all
+                why = error
+            text = told(why, args, kwargs)
+            refused({"id": request.id, "task": request.task, "origin": request.origin}, text)
+            raise InvalidInput(text) from None
 
         return receive
 
@@ -105,7 +115,7 @@ class Inbox:
             version,
             given["attributes"],
             given["callback"],
-            _text(_header(request, _TRACE)),
+            _text(header(request, _TRACE)),
         )
         return str(self._client.start_many([wanted])[0].id)
 
@@ -114,6 +124,8 @@ class Inbox:
         given = _read(_signal_arguments, SIGNAL, args, kwargs)
         if given["id"] is None and (given["saga"] is None or given["key"] is None):
             raise InvalidInput(f"{SIGNAL}: want id=, or saga= and key= of its start")
+        if given["id"] is not None:
+            _check_id(given["id"])
         saga_id = given["id"] or self._client.find(given["saga"], given["key"]).id
         dedup_id = given["dedup_id"] or f"celery:{request.id}"
         return self._client.signal(
@@ -125,52 +137,71 @@ class Inbox:
             by=_ACTOR,
         )
 
-    def _put_back(
-        self, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any], error: SagaError
-    ) -> None:
-        """To the queue it came from; then rests, so that an outage does not spin."""
-        log.warning("message %s (%s) goes back to its queue: %s", request.id, request.task, error)
-        info: Mapping[str, Any] = request.delivery_info or {}
+    def _waits(
+        self,
+        request: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        error: SagaError,
+        wants: Wanted | None = None,
+    ) -> bool:
+        """Has the message wait, if it may."""
+        text = told(error, args, kwargs)
         while True:
             try:
-                self._app.send_task(
-                    request.task,
-                    args,
-                    kwargs,
-                    task_id=request.id,
-                    queue=info.get("routing_key"),
-                    retries=request.retries + 1,
-                    headers={_SINCE: _since(request), _TRACE: _header(request, _TRACE)},
-                    argsrepr="",
-                    kwargsrepr="",
-                )
-            except (KombuError, OSError) as away:
-                log.warning("the broker takes no message: %s", type(away).__name__)
+                waits = self._room.enter(request, args, kwargs, wants)
+            except Unavailable as away:
+                log.warning("%s", away)
                 time.sleep(_PAUSE)
             else:
-                time.sleep(_PAUSE)
-                return
+                if waits:
+                    said = "message %s (%s) goes back to its queue in a moment: %s"
+                    log.warning(said, shown(request.id), request.task, text)
+                return waits
 
 
-def refused(request: Any, error: SagaError) -> None:
-    """Says what was wrong with a message, without its content."""
-    log.error(
-        "message %s (%s, from %s) is refused: %s",
-        request.id,
-        request.task,
-        request.origin or "an unknown app",
-        error,
-    )
+def told(error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Why a message is refused, without a word of what it brought."""
+    if not isinstance(error, SagaError):
+        return f"it broke the worker's code: {type(error).__name__} at {place_of(error)}"
+    text = str(error)
+    for word in sorted(_words([*args, *kwargs.values()]), key=len, reverse=True):
+        text = text.replace(repr(word), "'…'")
+        if len(word) >= _MANY:
+            text = text.replace(word, "…").replace(word[:_CUT], "…")
+    return text
 
 
-def _since(request: Any) -> float:
-    """When the message was first put back, by the clocks of workers; now, if it never was."""
-    found = _header(request, _SINCE)
-    return float(found) if isinstance(found, int | float) else time.time()
+_MANY = 4  # characters; a shorter word is in others
+_CUT = 40  # characters; errors name no more of a value than 60
 
 
-def _header(request: Any, name: str) -> Any:
-    return (request.headers or {}).get(name) or getattr(request, name, None)
+def _words(given: Any) -> set[str]:
+    """All text in it but what our own code says anyway."""
+    known = " ".join([json.dumps(s.parameters.json_schema()) for s in registry.sagas()])
+    names = {saga.name for saga in registry.sagas()}
+    found: set[str] = set()
+    left = [given]
+    while left:
+        match left.pop():
+            case str(word) if word and word not in names:
+                found.add(word)
+            case dict(fields):
+                found |= {str(name) for name in fields if json.dumps(name) not in known}
+                left += fields.values()
+            case list(items) | tuple(items):
+                left += items
+            case _:
+                pass
+    return found
+
+
+def _wanted(kwargs: Mapping[str, Any]) -> Wanted:
+    """Which saga a signal is for; its arguments have been checked."""
+    identity = kwargs.get("id")
+    if identity is not None:
+        return (str(identity), None, None)
+    return (None, kwargs.get("saga"), kwargs.get("key"))
 
 
 def _text(value: Any) -> str | None:
@@ -210,6 +241,17 @@ def _signal_arguments(
     return locals()
 
 
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name[:_CUT], list(known), n=1)
+
+
+def _check_id(given: str) -> None:
+    try:
+        UUID(given)
+    except ValueError:
+        raise InvalidInput(f"{SIGNAL}: id: not the id of a saga (a UUID)") from None
+
+
 _TYPES: dict[str, tuple[type, str]] = {
     "input": (dict, "an object"),
     "attributes": (dict, "an object"),
@@ -226,9 +268,12 @@ def _read(
     """The arguments by name; raises InvalidInput that names what is wrong."""
     try:
         inspect.signature(arguments).bind(*args, **kwargs)
-    except TypeError as error:
-        wanted = ", ".join(inspect.signature(arguments).parameters)
-        raise InvalidInput(f"{task}: {error}; it takes {wanted}") from None
+    except TypeError:
+        wanted = ", ".join(takes := inspect.signature(arguments).parameters)
+        near = [one for name in kwargs if name not in takes for one in _near(name, takes)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        missing = "" if args or "name" in kwargs else ", and name is missing"
+        raise InvalidInput(f"{task}: it takes {wanted}{missing}{hint}") from None
     given = arguments(*args, **kwargs)
     for name, value in given.items():
         wanted, shown = _TYPES.get(name, (str, "text"))

@@ -15,7 +15,6 @@ from saga.core.declare.registry import registry
 from saga.engine.worker.process import WorkerProcess
 from saga.engine.worker.vital_signs import AsyncVital, ConductorVital, LeaseVital, Postgres
 from saga.engine.worker.watchdog import Watchdog
-from saga.execution.pool_children import interrupt_when_ended
 from saga.execution.settings import Settings, publisher_of, settings_of
 from saga.wakeups.message import HANDOVER
 
@@ -24,7 +23,10 @@ log = logging.getLogger("saga.worker")
 _processes: dict[int, WorkerProcess] = {}  # by pid: a fork must not use its parent's
 _watchdogs: dict[int, Watchdog] = {}
 _is_leaving = False
+_starting = threading.Lock()
 _ending = threading.Lock()
+turn = threading.Lock()
+"""Held while a process of one slot runs a step, by a message or without."""
 _END_WITHIN = 5.0  # seconds
 
 
@@ -35,9 +37,13 @@ def queues_of(app: Any) -> frozenset[str]:
 
 def process_of(app: Celery) -> WorkerProcess:
     """This process's lease and conductor, started at first use."""
+    with _starting:
+        return _process_of(app)
+
+
+def _process_of(app: Celery) -> WorkerProcess:
     process = _processes.get(os.getpid())
     if process is None:
-        interrupt_when_ended()
         settings = settings_of(app)
         process = WorkerProcess(
             settings.database_url,

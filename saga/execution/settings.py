@@ -1,13 +1,21 @@
 """What the workers of an app need to know besides Celery's own settings."""
 
+# pyright: reportUnknownVariableType=false
+# Celery has no types.
+
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from celery.local import maybe_evaluate
 
 from saga.client.client import Client
 from saga.engine.advance.conductor import CACHE_BYTES
 from saga.engine.worker.watchers import Watcher
 from saga.errors import InvalidInput
+from saga.execution.waiting_room import WaitingRoom
+from saga.wakeups.broker import Broker
 from saga.wakeups.message import Publisher
 from saga.wakeups.publisher import publisher_for
 
@@ -18,8 +26,8 @@ class Settings:
     make the watchers of each process.
     """
 
-    database_url: str
-    broker_url: str
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
     key_prefix: str
     lease: float  # seconds
     drain: float  # seconds
@@ -33,14 +41,35 @@ class Settings:
     events: bool | None = None  # whether Flower sees the steps; None: as Celery's own -E says
 
 
+_installed: WeakKeyDictionary[Any, Settings] = WeakKeyDictionary()
+"""By app. Not in its `conf`, which Celery's remote control and Flower show to whoever asks."""
+
+
+_MARK = "saga_is_installed"
+"""In its `conf`: what configures the app anew forgets that, and what else `install` has set."""
+
+
+def keep(app: Any, settings: Settings) -> None:
+    """From now on they are the app's."""
+    _installed[_itself(app)] = settings
+    app.conf[_MARK] = True
+
+
 def settings_of(app: Any) -> Settings:
-    """The settings that `saga.install` left on an app; raises InvalidInput if they are gone."""
-    if "saga_settings" not in app.conf:
+    """The settings that `saga.install` left for an app; raises InvalidInput if there are none, or
+    if the app was configured anew.
+    """
+    settings = _installed.get(_itself(app))
+    if settings is None or _MARK not in app.conf:
         raise InvalidInput(
             "the app was configured anew after saga.install(app): call install as the last of it"
         )
-    settings: Settings = app.conf.saga_settings
     return settings
+
+
+def _itself(app: Any) -> Any:
+    """Behind a proxy such as `current_app`."""
+    return maybe_evaluate(app)
 
 
 def publisher_of(settings: Settings) -> Publisher:
@@ -51,3 +80,13 @@ def publisher_of(settings: Settings) -> Publisher:
 def client_of(settings: Settings) -> Client:
     """A client of the same database and broker."""
     return Client(settings.database_url, settings.broker_url, key_prefix=settings.key_prefix)
+
+
+def broker_of(settings: Settings) -> Broker:
+    """The app's broker, for those that must not depend on it."""
+    return Broker(settings.broker_url, settings.key_prefix)
+
+
+def room_of(settings: Settings) -> WaitingRoom:
+    """Where messages wait that cannot be carried out yet."""
+    return WaitingRoom(broker_of(settings), settings.database_url)

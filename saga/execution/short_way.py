@@ -117,7 +117,7 @@ def arguments_of(message: Any) -> list[Any] | None:
         return None
     try:
         args, _, _ = json.loads(message.body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
     return args if isinstance(args, list) else None  # pyright: ignore[reportUnknownVariableType]
 

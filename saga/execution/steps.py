@@ -12,13 +12,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
 from celery import Celery, bootsteps, signals
 
 from saga.core.declare import checks
 from saga.core.declare.registry import registry
-from saga.core.rows import StepKey
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.callbacks.courier import CallbackSettings
 from saga.engine.sweep.announcing import announce
@@ -26,11 +24,9 @@ from saga.engine.sweep.sweeper import Sweeper
 from saga.engine.worker.health_file import HealthFile
 from saga.engine.worker.vital_signs import Beat, Postgres, SweeperVital, Vital
 from saga.engine.worker.watchdog import EXIT_CODE, Watchdog
-from saga.errors import DefinitionError
-from saga.execution import sentry, short_way
+from saga.execution import sentry
 from saga.execution.found import refuse_pool, serve_own_queues, tell
 from saga.execution.handover import take_what_is_handed_over
-from saga.execution.inbox import Inbox
 from saga.execution.own_process import (
     has_lease,
     leave,
@@ -38,57 +34,43 @@ from saga.execution.own_process import (
     stop_process,
     take_up_no_more,
     take_up_steps,
+    turn,
 )
 from saga.execution.pool import TaskPool
-from saga.execution.pool_children import Farewell, StepRequest, read_to_the_end
-from saga.execution.settings import Settings, client_of, publisher_of, settings_of
+from saga.execution.pool_children import (
+    Farewell,
+    read_to_the_end,
+)
+from saga.execution.safe_transport import read_safely, reading
+from saga.execution.settings import (
+    Settings,
+    broker_of,
+    keep,
+    publisher_of,
+    room_of,
+    settings_of,
+)
 from saga.execution.shutdown import Leaver
 from saga.execution.slots import slots
 from saga.execution.step_log import StepLog, is_read
+from saga.execution.step_tasks import register_tasks
 from saga.execution.task_events import TaskEvents
 from saga.execution.task_steps import adopt_tasks, warn_of_tasks
 from saga.execution.vital_signs import ConsumerVital, loop_beat
 from saga.execution.wait_for_postgres import patiently
-from saga.failpoint import failpoint
-from saga.wakeups.message import ADVANCE, task_of
+from saga.execution.waiting_room import WaitingRoom
+from saga.execution.without_broker import (
+    LINGERS,
+    Hands,
+    LoneHands,
+    NoHands,
+    PoolHands,
+    WithoutBroker,
+)
 
 log = logging.getLogger("saga.worker")
 
-
-def register_tasks(app: Celery) -> None:
-    """A Celery task for each step and compensation, by its name, and one to advance sagas."""
-    options: dict[str, Any] = {"ignore_result": True, "acks_late": False, "shared": False}
-    options["send_events"] = False  # see task_events
-    options["Strategy"] = short_way.NAME
-    options["Request"] = StepRequest
-    for step in Catalog(registry).names():
-        name = task_of(step)
-        if name in app.tasks:
-            if not getattr(app.tasks[name], "saga_step", False):
-                raise DefinitionError(
-                    f"the app has a task named {name!r} of its own: give the step another name="
-                )
-            continue
-        app.task(_run_step(app, step), name=name, saga_step=True, **options)
-    if ADVANCE not in app.tasks:
-        app.task(_advance(app), name=ADVANCE, saga_step=True, **options)
-    Inbox(app, client_of(settings_of(app))).register()
-
-
-def _run_step(app: Celery, name: str) -> Any:
-    def run_step(saga_id: str, position: int, undo: bool) -> None:
-        failpoint("P12")  # Celery has acknowledged the message by now
-        process_of(app).run_step(name, StepKey(UUID(saga_id), position, undo))
-
-    return run_step
-
-
-def _advance(app: Celery) -> Any:
-    def advance(saga_id: str, position: int = 0, undo: bool = False) -> None:
-        del position, undo
-        process_of(app).advance(UUID(saga_id))
-
-    return advance
+_RECONNECTS = 30.0  # seconds: the longest that Celery waits between two tries to reach its broker
 
 
 def is_installed(app: Celery) -> bool:
@@ -107,12 +89,14 @@ class SagaStep(bootsteps.StartStopStep):
         self._sweeper: Sweeper | None = None
         self._watchdog: Watchdog | None = None
         self._beat: Beat | None = None
+        self._helper: WithoutBroker | None = None
         self._farewell = Farewell() if _has_children(parent) else None
         settings = settings_of(parent.app)
         end = partial(_end, parent, 0) if settings.exits else None
         self._leaver = Leaver(settings.drain, end)
         take_up_steps()  # before the pool forks
         refuse_pool(parent.pool_cls)
+        read_safely(parent.app)
         adopt_tasks(parent.app)
         serve_own_queues(parent.app)
         register_tasks(parent.app)
@@ -147,12 +131,28 @@ class SagaStep(bootsteps.StartStopStep):
         self._sweeper.start()
         if settings.watchdog:
             self._watch(parent, settings, self._sweeper)
+        self._start_helper(self._hands_of(parent), room_of(settings))
         slots.open(partial(_slots_of, parent))
         log.info("saga worker ready")
 
+    def _hands_of(self, parent: Any) -> Hands:
+        if isinstance(parent.pool, TaskPool):
+            return PoolHands(parent)
+        if self._farewell is not None:  # its children have some
+            return NoHands()
+        return LoneHands(turn, LINGERS, lambda: turn.locked() or reading.goes_on)
+
+    def _start_helper(self, hands: Hands, room: WaitingRoom | None = None) -> None:
+        settings = settings_of(self._app)
+        process = partial(process_of, self._app)
+        self._helper = WithoutBroker(
+            broker_of(settings), settings.database_url, process, hands, room
+        )
+        self._helper.start()
+
     def _watch(self, parent: Any, settings: Settings, sweeper: Sweeper) -> None:
         publisher = publisher_of(settings)
-        self._beat = loop_beat(parent, publisher)
+        self._beat = loop_beat(parent, broker_of(settings))
         vitals: list[Vital] = [
             self._beat,
             ConsumerVital(parent, publisher),
@@ -175,6 +175,7 @@ class SagaStep(bootsteps.StartStopStep):
         if self._watchdog is not None:
             self._watchdog.stop()
         slots.close()
+        self._help_no_more()
         until = time.monotonic() + settings_of(parent.app).drain
         if self._farewell is not None:
             self._farewell.say()
@@ -199,9 +200,14 @@ class SagaStep(bootsteps.StartStopStep):
         """In the signal's handler: Celery stops this step only when it has left the broker."""
         take_up_no_more()
         slots.close()
+        self._help_no_more()
         self._leaver.tell()
         if self._farewell is not None:
             self._farewell.say()
+
+    def _help_no_more(self) -> None:
+        if self._helper is not None:
+            self._helper.stop()
 
     def _has_stopped(self, **_: Any) -> None:
         self._leaver.done()
@@ -209,8 +215,10 @@ class SagaStep(bootsteps.StartStopStep):
     def _child_starts(self, **_: Any) -> None:
         if self._farewell is not None:
             self._farewell.hear(self._child_leaves)
+            self._start_helper(LoneHands(turn, _RECONNECTS, lambda: True))
 
     def _child_leaves(self) -> None:
+        self._help_no_more()
         settings = settings_of(self._app)
         if not leave(settings.drain) and settings.exits:
             os._exit(0)
@@ -241,7 +249,7 @@ def _be_seen(parent: Any) -> None:
         watchers.append(StepLog)
     if parent.task_events if settings.events is None else settings.events:
         watchers.append(lambda: TaskEvents(parent.app, parent.hostname))
-    parent.app.conf.saga_settings = replace(settings, watchers=tuple(watchers))
+    keep(parent.app, replace(settings, watchers=tuple(watchers)))
 
 
 def _interrupt(*_: Any) -> None:

@@ -1,9 +1,6 @@
-"""Celery's Redis transport, with five differences.
+"""The safe transport, with four more differences.
 
-It survives what others put into its lists: without this a line that is no message (somebody's
-LPUSH) ends the worker that reads it.
-
-And it takes several messages at a time. kombu asks for one, goes once round its event loop, and
+It takes several messages at a time. kombu asks for one, goes once round its event loop, and
 asks again, which costs more than all the rest of a message. This one follows up each message with
 a request for as many as the worker has free slots. What a worker has taken when it dies is sent
 again by the sweeper.
@@ -21,19 +18,18 @@ And one that has nothing to do looks up less often.
 # kombu has no types.
 
 import json
-import logging
 from contextlib import suppress
 from typing import Any
 
 from kombu.connection import Connection
-from kombu.transport import redis, virtual
+from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import RedisError, ResponseError
 
+from saga.execution.refusals import thrown_away
+from saga.execution.safe_transport import SafeChannel, SafeTransport
 from saga.execution.slots import slots
-
-log = logging.getLogger("saga.inbox")
 
 _BINDINGS = 5.0  # seconds
 
@@ -47,8 +43,8 @@ class Credit(virtual.QoS):
         return slots.may_take()
 
 
-class Channel(redis.Channel):
-    """Throws away, and says so, what cannot be read as JSON."""
+class Channel(SafeChannel):
+    """Asks for as many messages as there are free slots."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,10 +78,7 @@ class Channel(redis.Channel):
             client.client_unblock(self._client_id)
 
     def _brpop_read(self, **options: Any) -> Any:
-        try:
-            super()._brpop_read(**options)
-        except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
-            _thrown_away(error)
+        super()._brpop_read(**options)
         free = slots.free
         if free > 0 and self._queue_cycle.items:  # none after its consumers were cancelled
             # The queue that was just read from is last in turn now.
@@ -96,8 +89,8 @@ class Channel(redis.Channel):
         for item in self.client.rpop(self._q_for_pri(queue, 0), most) or ():
             try:
                 message = _read(item)
-            except (ValueError, RecursionError) as error:
-                _thrown_away(error)
+            except Exception as error:
+                thrown_away(queue, error)
             else:
                 self.connection._deliver(message, queue)
 
@@ -107,12 +100,8 @@ def _read(item: bytes) -> Any:
     return loads(bytes_to_str(item)) if b"__type__" in item else json.loads(item)
 
 
-def _thrown_away(error: Exception) -> None:
-    log.warning("thrown away what is no message: %s", type(error).__name__)
-
-
-class Transport(redis.Transport):
-    """Throws away, and says so, what is JSON but no message."""
+class Transport(SafeTransport):
+    """For the workers of our own app."""
 
     Channel = Channel
     brpop_timeout = 5  # seconds; asking anew each second was most of what an idle worker cost
@@ -126,15 +115,6 @@ class Transport(redis.Transport):
             poller._binding_expiry_tref = loop.call_repeatedly(
                 _BINDINGS, poller.maybe_refresh_binding_expiry
             )
-
-    def _deliver(self, message: Any, queue: str) -> None:
-        try:
-            if isinstance(message, dict):
-                super()._deliver(message, queue)
-                return
-        except (TypeError, ValueError, LookupError, AttributeError):  # of kombu and Celery
-            log.debug("what is no message", exc_info=True)
-        log.warning("thrown away what is no message, from queue %s", queue)
 
 
 # Logs name a broker by its transport: a path of ours where redis:// is meant.

@@ -10,6 +10,7 @@ from celery.worker import state
 
 from saga.engine.worker.vital_signs import Beat
 from saga.execution.transport import Credit
+from saga.wakeups.broker import Broker
 from saga.wakeups.message import Publisher
 
 
@@ -45,7 +46,7 @@ class ConsumerVital:
         return sorted(self._worker.app.amqp.queues.consume_from)
 
 
-def loop_beat(worker: Any, publisher: Publisher) -> Beat:
+def loop_beat(worker: Any, broker: Broker) -> Beat:
     """The sign that the event loop of a worker turns.
 
     It does not while the worker waits for its broker, nor while a solo worker runs a step.
@@ -54,6 +55,6 @@ def loop_beat(worker: Any, publisher: Publisher) -> Beat:
     def excused() -> bool:
         if worker.pool_cls.__module__.endswith("solo") and state.active_requests:
             return True
-        return publisher.length("saga") is None
+        return not broker.takes_messages()
 
     return Beat("its event loop", excused)

@@ -24,7 +24,7 @@ from saga.execution.autoscale import BacklogAutoscaler
 from saga.execution.found import users_of_queues
 from saga.execution.modules import apps_in, import_each
 from saga.execution.pool import TaskPool
-from saga.execution.settings import settings_of
+from saga.execution.settings import keep, settings_of
 from saga.execution.step_log import log_as_json
 from saga.execution.steps import is_installed
 from saga.execution.task_steps import adopt_tasks
@@ -83,13 +83,14 @@ def run_worker(
     if traces and is_wanted(traces) and make_spans not in watchers:
         watchers = [*watchers, make_spans]
     told = {"drain": drain, "watchdog": watchdog, "code_limit": code_limit}
-    app.conf.saga_settings = replace(
+    settings = replace(
         settings_of(app),
         watchers=tuple(watchers),
         events=events,
         exits=True,
         **{name: value for name, value in told.items() if value is not None},
     )
+    keep(app, settings)
     worker: Any = app.Worker(
         queues=chosen,
         pool=TaskPool if pool == "threads" else pool,

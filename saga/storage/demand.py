@@ -5,7 +5,8 @@ from typing import LiteralString, NamedTuple
 
 import psycopg
 
-from saga.core.states import CLAIMABLE, DECIDABLE, sql
+from saga.core.rows import StepKey
+from saga.core.states import CLAIMABLE, DECIDABLE, StepState, sql
 from saga.storage.horizon import HORIZON
 
 # What waits for a worker is due within the horizon: a range of a partial index. Stops at `most`.
@@ -32,6 +33,53 @@ class Demand(NamedTuple):
     steps: int
     decisions: int
     workers: int
+
+
+_WAITING: LiteralString = f"""
+(SELECT saga_id, position, undo, name FROM saga.step
+  WHERE due_at <= now() + {HORIZON} AND kind = 'step'
+    AND (state = {sql(StepState.READY)} OR state = {sql(StepState.UNKNOWN)} AND due_at <= now())
+    AND queue = ANY(%(queues)s) AND name = ANY(%(steps)s)
+  ORDER BY due_at LIMIT %(most)s)
+UNION ALL
+(SELECT id, 0, false, NULL FROM saga.saga
+  WHERE due_at <= now() + {HORIZON} AND status IN {sql(DECIDABLE)}
+    AND queue = ANY(%(queues)s)
+    AND (name, version) IN (SELECT * FROM unnest(%(sagas)s::text[], %(versions)s::int[]))
+  ORDER BY due_at LIMIT %(most)s)
+"""
+
+
+class Waiting(NamedTuple):
+    """What a worker could do now. `step`: the name of the step or undo; None: a decision of the
+    saga.
+    """
+
+    key: StepKey
+    step: str | None
+
+
+def waiting(
+    connection: psycopg.Connection,
+    queues: Sequence[str],
+    steps: Sequence[str],
+    sagas: Sequence[tuple[str, int]],
+    most: int,
+) -> list[Waiting]:
+    """What waits for a worker of these queues, steps and sagas (name, version), whether or not it
+    was sent a wake-up: up to so many of each, the oldest first.
+    """
+    parameters = {
+        "queues": list(queues),
+        "steps": list(steps),
+        "sagas": [name for name, _ in sagas],
+        "versions": [version for _, version in sagas],
+        "most": most,
+    }
+    rows = connection.execute(_WAITING, parameters)
+    return [
+        Waiting(StepKey(saga_id, position, undo), name) for saga_id, position, undo, name in rows
+    ]
 
 
 def demand(connection: psycopg.Connection, queues: Sequence[str], most: int) -> Demand:

@@ -1,6 +1,7 @@
 """Starting sagas and talking to them: one statement each, to fit the caller's transaction."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 from uuid import UUID
@@ -111,6 +112,24 @@ _FIND = "SELECT saga.find(%(name)s::text, %(key)s::text)"
 def find(execute: Executor, name: str, key: str) -> UUID | None:
     """The saga that was started with this key."""
     return execute(_FIND, {"name": name, "key": key})[0][0]
+
+
+_THERE = """
+SELECT w.id, w.name, w.key
+  FROM unnest(%(ids)s::text[], %(names)s::text[], %(keys)s::text[]) AS w(id, name, key)
+ WHERE EXISTS (SELECT FROM saga.saga s WHERE s.id = w.id::uuid)
+    OR EXISTS (SELECT FROM saga.saga s WHERE s.name = w.name AND s.key = w.key)
+"""
+Wanted = tuple[str | None, str | None, str | None]
+"""A saga by its id, or by the name and the key of its start."""
+
+
+def there(execute: Executor, wanted: Sequence[Wanted]) -> set[Wanted]:
+    """Those that exist. The ids are UUIDs."""
+    ids, names, keys = (
+        (list(column) for column in zip(*wanted, strict=True)) if wanted else ([],) * 3
+    )
+    return set(execute(_THERE, {"ids": ids, "names": names, "keys": keys}))  # type: ignore[arg-type]
 
 
 _SIGNAL = """

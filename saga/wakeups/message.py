@@ -3,8 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -44,6 +44,19 @@ class WakeUp:
     @classmethod
     def for_step(cls, queue: str, name: str, key: StepKey, attempt: int = 0) -> "WakeUp":
         return cls(queue, task_of(name), key.saga_id, key.position, key.undo, attempt)
+
+
+def key_of(*arguments: object) -> StepKey | None:
+    """The step that the arguments of a wake-up name, or the saga (position 0); None if they name
+    none.
+    """
+    match arguments:
+        case (str(saga_id), int(position), bool(undo)) if 0 <= position < 2**31:
+            with suppress(ValueError):
+                return StepKey(UUID(saga_id), position, undo)
+        case _:
+            pass
+    return None
 
 
 class Sink(Protocol):
@@ -92,36 +105,40 @@ def encode(wakeup: WakeUp) -> bytes:
     argument representations, which Flower shows, hold ids only.
     """
     key = idempotency_key(wakeup.saga_id, wakeup.position, wakeup.undo)
-    task_id = f"{key}:{time.monotonic_ns()}"
     where = f"saga={wakeup.saga_id} position={wakeup.position}" + (" undo" if wakeup.undo else "")
+    headers = {
+        "lang": "py",
+        "task": wakeup.task,
+        "id": f"{key}:{time.monotonic_ns()}",
+        "root_id": str(wakeup.saga_id),
+        "parent_id": None,
+        "group": None,
+        "argsrepr": where,
+        "kwargsrepr": "{}",
+        "origin": "saga",
+        "ignore_result": True,
+        "retries": 0,
+        "timelimit": [None, None],
+    }
     arguments = [str(wakeup.saga_id), wakeup.position, wakeup.undo]
+    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    return envelope(wakeup.queue, headers, json.dumps([arguments, {}, embed]))
+
+
+def envelope(queue: str, headers: Mapping[str, Any], body: str) -> bytes:
+    """As kombu's Redis transport stores it. The headers have the message's `id`."""
     message: dict[str, Any] = {
-        "body": json.dumps(
-            [arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
-        ),
+        "body": body,
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {
-            "lang": "py",
-            "task": wakeup.task,
-            "id": task_id,
-            "root_id": str(wakeup.saga_id),
-            "parent_id": None,
-            "group": None,
-            "argsrepr": where,
-            "kwargsrepr": "{}",
-            "origin": "saga",
-            "ignore_result": True,
-            "retries": 0,
-            "timelimit": [None, None],
-        },
+        "headers": headers,
         "properties": {
-            "correlation_id": task_id,
+            "correlation_id": headers["id"],
             "reply_to": "",
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": wakeup.queue},
+            "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
-            "delivery_tag": task_id,
+            "delivery_tag": headers["id"],
         },
     }
     return json.dumps(message, separators=(",", ":")).encode()

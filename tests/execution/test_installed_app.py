@@ -22,6 +22,7 @@ from pathlib import Path
 from celery import Celery, signals
 
 import saga
+from saga.execution.settings import settings_of
 
 app = Celery("shopproject", broker=os.environ["BROKER"])
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
@@ -53,7 +54,7 @@ saga.install(app, os.environ["DATABASE"], drain=7.0, watchdog=3.0)
 
 @signals.worker_ready.connect
 def note(sender, **_):
-    settings = sender.app.conf.saga_settings
+    settings = settings_of(sender.app)
     NOTES.with_suffix(".settings").write_text(f"[{settings.drain}, {settings.watchdog}]")
 """
 

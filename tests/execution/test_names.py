@@ -5,7 +5,7 @@ from celery import Celery
 
 from saga import DefinitionError, step
 from saga.core.declare.registry import registry
-from saga.execution.steps import register_tasks
+from saga.execution.step_tasks import register_tasks
 
 
 def _own() -> None: ...

@@ -158,4 +158,4 @@ def test_messages_that_ask_for_more_or_make_no_sense(
                 "hold", [str(key.saga_id), key.position, key.undo], queue="work", countdown=0.5
             )
             assert handle.result(30) == "one"
-        assert b"raised" in log.read_bytes()
+        assert b"is refused: its arguments name no step" in log.read_bytes()

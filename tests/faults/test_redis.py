@@ -1,5 +1,9 @@
 """Redis holds no truth: it is emptied and killed, and everything still ends."""
 
+import os
+import signal
+from urllib.parse import urlsplit
+
 import pytest
 import redis
 
@@ -69,6 +73,64 @@ def test_it_answers_with_errors(
     assert {ends[one] for one in second} == {"compensated"}
     assert not any(worker.is_dead for worker in workers)
     assert arena.records.takeovers() == 0
+
+
+_AWAY = {
+    "down": "",
+    "silent": "",
+    "full": "CONFIG SET maxmemory 1",
+    "read-only": "REPLICAOF 127.0.0.1 1",
+    "of another password": "CONFIG SET requirepass other",
+}
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork", "solo"])
+@pytest.mark.parametrize("how", _AWAY)
+def test_sagas_go_on_without_it(
+    own_arena: Arena, own_stack: EmbeddedStack, how: str, pool: str
+) -> None:
+    """They are started and done while it is away, also by workers that had nothing to do."""
+    arena, server = own_arena, own_stack.redis
+    slots = 4 if pool == "threads" else 1
+    workers = [arena.worker(lease=STEADY, pool=pool, concurrency=slots) for _ in range(2)]
+    arena.until(lambda: all(" ready." in w.last_words() for w in workers), "they consume")
+    arena.start(sagas.one, 0, key="before").result(60)
+    if how == "down":
+        server.kill()
+    elif how == "silent":
+        os.kill(server.pid, signal.SIGSTOP)
+    else:
+        _command(arena, _AWAY[how])
+    if how == "of another password":
+        _reconnect(arena, "other")
+    done = [arena.start(sagas.voyage, key=f"during {number}").id for number in range(3)]
+    done += [arena.start(sagas.trip, 3, fails=True, key=f"undone {n}").id for n in range(2)]
+    arena.until(lambda: not arena.records.open(), "all have ended, without it")
+    if how == "down":
+        server.start()
+    os.kill(server.pid, signal.SIGCONT)
+    if how == "of another password":
+        _reconnect(arena, "other", f"CONFIG SET requirepass {_password(arena)}")
+    elif how in ("full", "read-only"):
+        _command(arena, "CONFIG SET maxmemory 0")
+        _command(arena, "REPLICAOF NO ONE")
+    done += [arena.start(sagas.voyage, key=f"after {number}").id for number in range(3)]
+    ends = arena.until_over()
+    assert {ends[one] for one in done} == {"completed", "compensated"}
+    assert not any(worker.is_dead for worker in workers)
+    assert arena.records.takeovers() == 0
+
+
+def _password(arena: Arena) -> str:
+    return str(urlsplit(arena.broker_url).password)
+
+
+def _reconnect(arena: Arena, password: str, *texts: str) -> None:
+    """All have to give the password once more."""
+    url = arena.broker_url.replace(_password(arena), password)
+    with redis.Redis.from_url(url) as broker:
+        for text in (*texts, "CLIENT KILL TYPE normal SKIPME yes"):
+            broker.execute_command(*text.split())
 
 
 def _command(arena: Arena, text: str) -> None:

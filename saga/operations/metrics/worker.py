@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from saga.engine.attempt.work import Ended, Outcome, Work
 from saga.engine.sweep.counters import COUNTERS
 from saga.engine.worker.watchers import Watcher
+from saga.execution.refusals import on_refused
 
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 3600.0, 86_400.0)  # seconds
 
@@ -46,6 +47,15 @@ class StepMetrics(Watcher):
         self._lost = Counter(
             "saga_leases_lost", "How often a process was taken for dead.", registry=registry
         )
+
+        self._refused = Counter(
+            "saga_messages_refused",
+            "What stood in the broker and could not be carried out: no message at all (garbage), "
+            "of no known task (task), or with what cannot be (content).",
+            ["kind"],
+            registry=registry,
+        )
+        on_refused.append(lambda kind: self._refused.labels(kind).inc())
 
     def ended(self, work: Work, outcome: Outcome, seconds: float) -> None:
         """Also counts what another worker may have to try again."""

@@ -1,0 +1,106 @@
+"""Celery's Redis transport, which here survives what others put into its lists.
+
+Whatever stands there and is no message (somebody's LPUSH) would end the worker that reads it.
+"""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# kombu has no types.
+
+import time
+from contextlib import suppress
+from queue import Empty
+from typing import Any
+
+from kombu.connection import Connection
+from kombu.transport import redis
+from redis.exceptions import RedisError
+
+from saga.execution.refusals import fault_of, thrown_away
+
+PASSING = (RedisError, OSError, Empty, *redis.Transport.connection_errors)
+"""Of the broker, not of a message."""
+
+
+class Reading:
+    """When this process last asked its broker for messages."""
+
+    def __init__(self) -> None:
+        self._asked: float | None = None
+        self._patience = 0.0  # seconds
+
+    def asks(self, patience: float) -> None:
+        """It is answered within so many seconds."""
+        self._asked, self._patience = time.monotonic(), patience
+
+    @property
+    def goes_on(self) -> bool:
+        """Also of one that never asked: it has a transport of its own, or has just begun."""
+        return self._asked is None or time.monotonic() - self._asked < self._patience + _GRACE
+
+
+reading = Reading()
+_GRACE = 2.0  # seconds
+
+
+class SafeChannel(redis.Channel):
+    """Throws away, and says so, what cannot be read."""
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        reading.asks(timeout or self.brpop_timeout)
+        super()._brpop_start(timeout)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except PASSING:
+            raise
+        except Exception as error:
+            thrown_away(self._queue_cycle.items[-1] if self._queue_cycle.items else "", error)
+        return True
+
+    def _receive_one(self, c: Any) -> Any:
+        try:
+            return super()._receive_one(c)
+        except PASSING:
+            raise
+        except Exception as error:
+            thrown_away("of all workers", error)
+        return None
+
+
+class SafeTransport(redis.Transport):
+    """Throws away, and says so, what can be read but is no message."""
+
+    Channel = SafeChannel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        why: str | Exception | None = fault_of(message)
+        if why is None:
+            try:
+                super()._deliver(message, queue)
+                return
+            except PASSING:
+                raise
+            except Exception as error:
+                why = error
+                self._forget(message)
+        thrown_away(queue, why)
+
+    def _forget(self, message: Any) -> None:
+        """Else it would be put back into its queue when the worker stops."""
+        tag = message["properties"]["delivery_tag"]
+        for channel in self.channels or ():
+            if tag in channel.qos._delivered:
+                with suppress(KeyError):
+                    channel.basic_reject(tag, requeue=False)
+
+
+# Logs name a broker by its transport: a path of ours where redis:// is meant.
+Connection.resolve_aliases[f"{__name__}:{SafeTransport.__qualname__}"] = "redis"
+
+
+def read_safely(app: Any) -> None:
+    """Has the workers of an app that has not chosen a transport use this one."""
+    if not app.conf.broker_transport:
+        app.conf.broker_transport = f"{__name__}:{SafeTransport.__qualname__}"
