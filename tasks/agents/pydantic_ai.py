@@ -56,7 +56,6 @@ from typing_extensions import TypedDict
 from saga import Permanent, in_saga, now, uuid
 from saga.tasks.agents import tool_steps
 from saga.tasks.agents.tool_steps import KEY, Arguments, Step, ToolStep
-from saga.tasks.failures import MODEL_RETRY, from_status, wait_of
 
 SPEC = DurabilityEngineSpec(
     engine_name="saga",
@@ -70,7 +69,6 @@ SPEC = DurabilityEngineSpec(
     },
     unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
 )
-_MODEL: ToolStep = {"queue": "llm", "retry": MODEL_RETRY, "read_only": True}
 
 Wire = tuple[Arguments, JsonValue, JsonValue]
 """The arguments of a step: what it is about, the run's `deps`, and the rest of its context."""
@@ -97,7 +95,7 @@ class SagaDurability(BaseDurabilityCapability[Any]):
         name: str | None = None,
     ) -> None:
         super().__init__(models=models, name=name)
-        self._model_step: ToolStep = {**_MODEL, **(model or {})}
+        self._model_step: ToolStep = {**tool_steps.MODEL, **(model or {})}
         self.tool_step: ToolStep = tools or {}
 
     def _bind_to_agent(self, agent: Any) -> None:
@@ -255,10 +253,7 @@ class _Backend(RegisteredOperationBackend[None]):
             try:
                 result = await operation.handler(params)
             except ModelHTTPError as error:
-                wait = wait_of(error.headers or {})
-                raise from_status(
-                    "model", error.status_code, error.message, wait, safe=True
-                ) from error
+                raise tool_steps.meaning(error) or error from error
             except UserError as error:
                 raise Permanent(str(error)) from error
             return cast("JsonValue", operation.result_codec.dump(result))

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypedDict, cast
 from pydantic import JsonValue, validate_call
 
 from saga import DefinitionError, Retry, approval, step
+from saga.tasks.failures import MODEL_RETRY, from_status, wait_of
 
 KEY = "saga"
 """The key of a tool's metadata: `{"saga": {"queue": "payments", "approval": True}}`."""
@@ -39,6 +40,10 @@ class ToolStep(TypedDict, total=False):
     pivot: bool
     irreversible: bool
     on_unknown: str
+
+
+MODEL: ToolStep = {"queue": "llm", "retry": MODEL_RETRY, "read_only": True}
+"""What the step of a model is, unless said otherwise."""
 
 
 class Body(Protocol):
@@ -108,6 +113,16 @@ async def refused(name: str, said: Mapping[str, Any], arguments: object) -> str 
     if decision.timed_out:
         return "Nobody has approved this call in time."
     return decision.reason or "A person has refused this call."
+
+
+def meaning(error: Exception) -> Exception | None:
+    """What an error of a provider's client means for the step; None if it is no HTTP answer."""
+    status, answer = getattr(error, "status_code", None), getattr(error, "response", None)
+    if not isinstance(status, int):
+        return None
+    headers: Any = getattr(error, "headers", None) or getattr(answer, "headers", None) or {}
+    wait = wait_of({str(name).lower(): value for name, value in headers.items()})
+    return from_status("model", status, str(error), wait, safe=True)
 
 
 def place_of_caller(*libraries: str) -> tuple[str, int]:

@@ -3,6 +3,6 @@
 from saga.core.declare.registry import registry
 
 with registry.sandbox():
-    from tests.agents import with_pydantic_ai
+    from tests.agents import with_openai_agents, with_pydantic_ai
 
-FRAMEWORKS = {"pydantic-ai": with_pydantic_ai}
+FRAMEWORKS = {"openai-agents": with_openai_agents, "pydantic-ai": with_pydantic_ai}
