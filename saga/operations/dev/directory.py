@@ -23,12 +23,20 @@ def default_directory() -> Path:
 
 
 def claim(folder: Path) -> TextIO:
-    """One stack a folder, until the file is closed. Git is told to leave the folder alone.
+    """One stack a folder, until the file is closed. Git is told to leave the folder alone, and
+    nobody else may look into it: passwords and logs are in there.
 
     Raises:
-        DevError: Another stack has it.
+        DevError: Another stack has it, or it is somebody else's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if {folder.lstat().st_uid, folder.stat().st_uid} != {os.geteuid()}:
+        raise DevError(
+            f"{folder} belongs to somebody else, who could read and change what is in it: choose "
+            "another --directory"
+        )
+    postgres = for_postgres(folder / "postgres" / "data")
+    folder.chmod(0o700 if postgres is None else 0o711)  # its account has to come through
     (folder / ".gitignore").write_text("*\n")
     lock = (folder / "lock").open("a")
     try:

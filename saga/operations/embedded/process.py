@@ -1,12 +1,14 @@
 """One server process: spawn, wait until it answers, signal, end."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from saga.operations.embedded.account import Account, Switch
 from saga.operations.embedded.errors import EmbeddedError
@@ -75,7 +77,7 @@ class ServerProcess:
             self._home = Path(tempfile.mkdtemp(prefix=f"saga-{self._name.lower()}-"))
         else:
             self._home = self._wanted_home.absolute()
-            self._home.mkdir(parents=True, exist_ok=True)
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._guard = Guard(self._abort, self._home if self.temporary else None)
 
     def spawn(
@@ -83,7 +85,7 @@ class ServerProcess:
     ) -> None:
         """Start the process; `wait_until` tells when it is of use."""
         assert self._guard is not None
-        with (self.home / "log").open("ab") as log:
+        with _private(self.home / "log") as log:
             self._child = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
@@ -163,3 +165,10 @@ class ServerProcess:
         with contextlib.suppress(ProcessLookupError):
             assert self._child is not None
             self._child.send_signal(how)
+
+
+def _private(log: Path) -> BinaryIO:
+    """A log that only we may read; the server writes to it as it is opened here."""
+    opened = os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+    os.fchmod(opened.fileno(), 0o600)  # of an earlier release
+    return opened
