@@ -28,6 +28,20 @@ def test_a_server_that_is_killed_comes_back_where_it_was(start: Start) -> None:
 
 
 @pytest.mark.slow
+def test_steps_that_kill_their_worker_do_not_end_it(start: Start) -> None:
+    """However soon, and however many in a row: the worker did start."""
+    dev = start("--app", "shop", "--no-flower", "--no-api")
+    for _ in range(2):
+        run("start", "last_order", "--input", '{"item": "tea"}', **dev.environment)
+    until(lambda: dev.has_said("another takes its place in "), "again and again", patience=120)
+    order = ("start", "order", "--input", '{"item": "tea"}', "--wait", "120", "--json")
+    assert run(*order, **dev.environment).json["result"] == "reservation of tea"
+    assert dev.process.poll() is None
+    dev.end()
+    assert dev.process.returncode == 0
+
+
+@pytest.mark.slow
 def test_a_server_that_ends_again_and_again_ends_it_all(start: Start) -> None:
     dev = start("--no-flower", "--no-api")
     family = dev.family()

@@ -15,6 +15,7 @@ from saga.operations.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRe
 _SETTLED = 60.0  # seconds; a child that gives up sooner cannot work at all
 _QUICK = 5.0
 _MOST_QUICK_DEATHS = 3
+_LONGEST_PAUSE = 30.0
 # A port may be taken, a disk be full, for a moment.
 _PATIENCE = 30.0
 _POLL = 0.2
@@ -35,6 +36,8 @@ class LastingChild:
         start: Runs it, the first time and each further time.
         without: How to do without it, for a message.
         explain: Why it may have ended as it started, if that can be told.
+        had_begun: Whether a child that ended was at work: then it did not fail to start. A step
+            may have ended it, again and again.
     """
 
     def __init__(
@@ -44,12 +47,16 @@ class LastingChild:
         say: Callable[[str], None],
         without: str = "",
         explain: Callable[[], str | None] = lambda: None,
+        had_begun: Callable[[Child], bool] = lambda _: False,
     ) -> None:
         self._name = name
         self._start = start
         self._say = say
         self._without = without
         self._explain = explain
+        self._had_begun = had_begun
+        self._not_before = 0.0  # monotonic
+        self._is_told = False  # of the child's end
         self._waits = False
         self._is_renewed = False
         self._deaths = _Deaths()
@@ -59,10 +66,18 @@ class LastingChild:
         """DevError when it gave up, or was killed as it started, again and again."""
         if self.child.running or self._waits:
             return
-        dead = self.child
+        if not self._is_told:
+            self._take_note(self.child)
+        elif time.monotonic() >= self._not_before:
+            self._is_told = False
+            self.child.stop()
+            self.child = self._start()
+
+    def _take_note(self, dead: Child) -> None:
         status = dead.status or 0
         gave_up = status > 0 and status != EXIT_CODE and dead.age < _SETTLED
-        if self._deaths.are_too_many(dead.age) or gave_up:
+        too_many = self._deaths.are_too_many(dead.age)
+        if (gave_up or too_many) and not self._had_begun(dead):
             why = self._explain() or "see above"
             text = f"{self._name} ended as it started ({_how(status)}): {why}{self._without}"
             if not self._is_renewed:
@@ -70,17 +85,17 @@ class LastingChild:
             self._say(f"{text}; the next change of a file starts it again")
             self._waits = True
             return
-        self._say(
-            f"{self._name} has ended (pid {dead.pid}, {_how(status)}); another takes its place"
-        )
-        dead.stop()
-        self.child = self._start()
+        pause = self._deaths.pause
+        soon = f" in {pause:g} s" if pause else ""
+        ended = f"{self._name} has ended (pid {dead.pid}, {_how(status)})"
+        self._say(f"{ended}; another takes its place{soon}")
+        self._is_told, self._not_before = True, time.monotonic() + pause
 
     def renew(self) -> None:
         """Another one, which has the code as it is now."""
         self.child.ask()
         self.child.stop()
-        self._waits, self._is_renewed = False, True
+        self._waits, self._is_renewed, self._is_told = False, True, False
         self.child = self._start()
 
 
@@ -139,6 +154,12 @@ class _Deaths:
         """Counts one, of something that lived for `age` seconds."""
         self._quick = self._quick + 1 if age < _QUICK else 0
         return self._quick >= _MOST_QUICK_DEATHS
+
+    @property
+    def pause(self) -> float:
+        """Seconds until another may start: what ends at once is not started all the time."""
+        more = self._quick - _MOST_QUICK_DEATHS
+        return 0.0 if more < 0 else min(_LONGEST_PAUSE, 2.0**more)
 
 
 def _how(status: int) -> str:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from saga.core.twice import CHECK_REPLAYS
+from saga.errors import SagaError
 from saga.operations.child_process import Child
 from saga.operations.dev import api as dev_api
 from saga.operations.dev.api import DevApi
@@ -111,6 +112,17 @@ class DevStack:
                 one.look(stopped)
             time.sleep(_POLL)
 
+    def _had_begun(self, worker: Child) -> bool:
+        """Whether it took up steps, as far as Postgres can tell now."""
+        reader = queries.reader(self._environment["SAGA_DATABASE_URL"], pool_size=1)
+        try:
+            with queries.snapshot(reader) as connection:
+                return queries.has_worked(connection, worker.pid, worker.age)
+        except SagaError:
+            return True
+        finally:
+            reader.dispose()
+
     def example(self) -> str | None:
         """A command that starts one of the sagas that workers have announced."""
         reader = queries.reader(self._environment["SAGA_DATABASE_URL"], pool_size=1)
@@ -192,6 +204,7 @@ class DevStack:
             lambda: Child(command, environment),
             self._say,
             explain=lambda: _import_error(self._plan.app, environment),
+            had_begun=self._had_begun,
         )
 
 

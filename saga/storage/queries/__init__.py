@@ -20,7 +20,7 @@ from saga.storage.queries.standstill import Crew, Standstill, standstill
 from saga.storage.queries.stats import GROUPS, Count, stats
 from saga.storage.queries.stranded import StrandedItem, stranded
 from saga.storage.queries.tracebacks import TracebackRow, tracebacks
-from saga.storage.queries.workers import WorkerRow, workers
+from saga.storage.queries.workers import WorkerRow, has_worked, workers
 
 __all__ = [
     "GROUPS",
@@ -57,6 +57,7 @@ __all__ = [
     "detail",
     "effects",
     "find_saga",
+    "has_worked",
     "history",
     "known_sagas",
     "list_sagas",

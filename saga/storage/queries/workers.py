@@ -26,6 +26,13 @@ class WorkerRow:
     ended_why: str | None
 
 
+def has_worked(connection: Connection, pid: int, seconds: float) -> bool:
+    """Whether the process of this number has taken up work within that time."""
+    began = w.c.started_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    query = select(w.c.id).where(w.c.pid == pid, began).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def workers(
     connection: Connection, *, ended: bool = False, limit: int = 200
 ) -> tuple[WorkerRow, ...]:

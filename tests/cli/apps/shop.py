@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal as signals
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def charge(item: str, amount: int) -> int:
     if item in ("poor", "stuck"):
         raise Permanent("card declined")
     return amount
+
+
+@step(queue="stock", retry=QUICKLY)
+def end(item: str) -> None:
+    """Takes its worker with it."""
+    os.kill(os.getpid(), signals.SIGKILL)
+
+
+@saga
+async def last_order(item: str) -> None:
+    """Its worker does not live long."""
+    await end(item)
 
 
 @charge.compensation
