@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saga.core.declare.canvas import canvas
     from saga.core.declare.decorators import saga, step
     from saga.core.declare.retry import Retry
+    from saga.core.loop.inline import without_threads
     from saga.core.loop.scopes import scope
     from saga.core.saga_filter import SagaFilter
     from saga.core.verbs import (
@@ -62,6 +63,7 @@ _HOMES = {
     "saga.core.declare.canvas": ("canvas",),
     "saga.core.declare.decorators": ("saga", "step"),
     "saga.core.declare.retry": ("Retry",),
+    "saga.core.loop.inline": ("without_threads",),
     "saga.core.loop.scopes": ("scope",),
     "saga.core.saga_filter": ("SagaFilter",),
     "saga.core.verbs": (
@@ -158,6 +160,7 @@ __all__ = [
     "signal",
     "step",
     "uuid",
+    "without_threads",
 ]
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
 from pydantic import ConfigDict, JsonValue, with_config
-from pydantic_ai import FunctionToolset, ModelMessage, ModelResponse, RunContext
-from pydantic_ai._utils import disable_threads  # pyright: ignore[reportPrivateUsage] - see wrap_run
+from pydantic_ai import Agent, FunctionToolset, ModelMessage, ModelResponse, RunContext
 from pydantic_ai.capabilities import WrapRunHandler
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
@@ -53,7 +52,7 @@ from pydantic_ai.tools import (
 )
 from typing_extensions import TypedDict
 
-from saga import Permanent, in_saga, now, uuid
+from saga import Permanent, in_saga, now, uuid, without_threads
 from saga.tasks.agents import tool_steps
 from saga.tasks.agents.tool_steps import KEY, Arguments, Step, ToolStep
 
@@ -125,7 +124,7 @@ class SagaDurability(BaseDurabilityCapability[Any]):
         if not in_saga():
             return await handler()
         # Instructions and validators that are no coroutines run where they are called.
-        with cast("AbstractContextManager[None]", disable_threads()):
+        with without_threads(), Agent.using_thread_executor(_Nobody()):
             result = await super().wrap_run(ctx, handler=handler)
         _stamp(result.all_messages())
         return result
@@ -168,6 +167,10 @@ class SagaDurability(BaseDurabilityCapability[Any]):
 
     def _said(self, tool: ToolDefinition | None) -> ToolStep:
         return {**self.tool_step, **tool_steps.told(tool and tool.metadata)}
+
+
+class _Nobody(Executor):
+    """Stands for the threads that a saga has not; see without_threads."""
 
 
 class _Bound(BoundDurableOperation[Any, Wire, Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 from saga.core.answering import answering
 from saga.core.context import StepContext, current, idempotency_key, running
 from saga.core.declare.decorators import saga, step
+from saga.core.loop.inline import without_threads
 from saga.core.loop.scopes import scope
 from saga.core.verbs import Decision, approval, expose, in_saga, now, random, signal, uuid
 from saga.errors import (
     DefinitionError,
     InvalidCall,
     InvalidInput,
+    NotDeterministic,
     OutsideSaga,
     OutsideStep,
     StepFailed,
@@ -228,3 +231,29 @@ def test_where_a_sagas_code_runs() -> None:
     assert asyncio.run(body()) == (False, False)
     with World() as world:
         assert world.run(body()) == (True, False)
+
+
+def test_what_a_library_gives_to_a_thread() -> None:
+    def failing() -> None:
+        raise ValueError("as in a thread")
+
+    def reading() -> None:
+        open(__file__)  # noqa: PTH123, SIM115 - as a user may write it
+
+    @saga
+    async def body() -> tuple[int, bool, bool]:
+        with without_threads():
+            here = await asyncio.to_thread(threading.get_ident)
+            later = asyncio.create_task(asyncio.to_thread(in_saga))
+            with pytest.raises(ValueError, match="as in a thread"):
+                await asyncio.to_thread(failing)
+            with pytest.raises(NotDeterministic, match="put it in a step"):
+                await asyncio.to_thread(reading)
+        with pytest.raises(NotDeterministic, match="put it in a step"):
+            await asyncio.to_thread(in_saga)
+        return here, here == threading.get_ident(), await later
+
+    with World() as world:
+        assert world.run(body())[1:] == (True, True)
+    with without_threads():
+        assert asyncio.run(asyncio.to_thread(threading.get_ident)) != threading.get_ident()

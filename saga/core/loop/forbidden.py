@@ -21,10 +21,11 @@ def refuse_the_rest(loop: type[asyncio.AbstractEventLoop]) -> None:
     """Give `loop` a method that raises NotDeterministic for each that it does not define."""
     for name in vars(asyncio.AbstractEventLoop):
         if not name.startswith("_") and name not in vars(loop):
-            setattr(loop, name, _refusal(name))
+            setattr(loop, name, refusal(name))
 
 
-def _refusal(name: str) -> Callable[..., NoReturn]:
+def refusal(name: str) -> Callable[..., NoReturn]:
+    """What stands in the place of a method that a saga has not."""
     called = _CALLED.get(name, f"loop.{name}()")
 
     def refuse(*_: object, **__: object) -> NoReturn:

@@ -21,10 +21,10 @@ from uuid import UUID
 
 from saga.core.digest import digest_of_wait
 from saga.core.intent import Intent
-from saga.core.loop import audit
+from saga.core.loop import audit, inline
 from saga.core.loop.callbacks import Alarm, Turn
 from saga.core.loop.closing import discard
-from saga.core.loop.forbidden import refuse_the_rest
+from saga.core.loop.forbidden import refusal, refuse_the_rest
 from saga.core.loop.journal import Journal
 from saga.core.loop.python_order import ORDERS, Order, take_over
 from saga.core.loop.set_order import OrderedFuture, OrderedTask, given_to_as_completed
@@ -201,6 +201,16 @@ class JournalLoop(asyncio.AbstractEventLoop):
         if self._random is None:
             self._random = random.Random(self.journal.saga_id.int)
         return self._random
+
+    # Threads
+
+    def run_in_executor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        del executor
+        if not inline.are_wanted():
+            refusal("run_in_executor")()
+        return inline.called(self, func, args)
 
     # Tasks and futures
 
