@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, TypeAdapter
 
 from saga.operations.api.access import Approver, Viewer
 from saga.operations.api.filters import WantedBySagaName
+from saga.operations.api.pages import PAGE, answer
 from saga.operations.api.params import LARGEST, Body, CursorText, Limit, Words, cursor
 from saga.operations.api.services import Services, Using
 from saga.storage.queries import Approval, ApprovalFilter
@@ -23,7 +24,10 @@ class ApprovalPage(BaseModel):
     next: str | None
 
 
-@router.get("/approvals")
+_page_json = TypeAdapter(ApprovalPage)
+
+
+@router.get("/approvals", response_model=ApprovalPage)
 def list_(
     using: Using,
     _: Viewer,
@@ -33,11 +37,12 @@ def list_(
     saga_id: UUID | None = None,
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> ApprovalPage:
+) -> Response:
     """What waits for a person: answer it by `saga_id` and `position`."""
     wanted = ApprovalFilter(name, saga_id, sagas=sagas)
-    page = using.read(lambda c: query(c, wanted, limit=limit, after=cursor(after)))
-    return ApprovalPage(approvals=list(page.rows), next=str(page.next) if page.next else None)
+    page = using.read(lambda c: query(c, wanted, limit=limit, after=cursor(after), size=PAGE))
+    following = str(page.next) if page.next else None
+    return answer(_page_json, ApprovalPage(approvals=list(page.rows), next=following))
 
 
 class AnswerBody(Body):

@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, TypeAdapter
 
 from saga.core.saga_filter import moment_of
 from saga.operations.api.access import Admin
+from saga.operations.api.pages import PAGE, answer
 from saga.operations.api.params import DEEPEST, Limit, Moment, Words
 from saga.operations.api.services import Using
 from saga.storage.queries import AuditRow
@@ -23,7 +24,10 @@ class AuditPage(BaseModel):
     next: int | None
 
 
-@router.get("")
+_page_json = TypeAdapter(AuditPage)
+
+
+@router.get("", response_model=AuditPage)
 def list_(
     using: Using,
     _: Admin,
@@ -35,9 +39,9 @@ def list_(
     since: Annotated[Moment | None, Query(description="How long ago at most, or when.")] = None,
     before: Annotated[int | None, Query(ge=1, le=DEEPEST)] = None,
     limit: Limit = 50,
-) -> AuditPage:
+) -> Response:
     """Who did what, on which saga, and why it was refused if it was."""
-    rows = using.read(
+    rows, following = using.read(
         lambda c: query(
             c,
             saga_id=saga_id,
@@ -47,6 +51,7 @@ def list_(
             since=moment_of(since, "query.since"),
             before=before,
             limit=limit,
+            size=PAGE,
         )
     )
-    return AuditPage(actions=list(rows), next=rows[-1].id if len(rows) == limit else None)
+    return answer(_page_json, AuditPage(actions=list(rows), next=following))

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from saga.errors import SagaNotFound
 from saga.operations.api.access import Operating, Viewer
+from saga.operations.api.pages import PAGE
 from saga.operations.api.params import CursorText, Limit, cursor
 from saga.operations.api.services import Services, Using
 from saga.storage import deliveries
@@ -67,5 +68,5 @@ def again(saga_id: UUID, callback_id: UUID, using: Using, holder: Operating) -> 
 
 
 def _page(using: Services, wanted: CallbackFilter, limit: int, after: str | None) -> CallbackPage:
-    page = using.read(lambda c: query(c, wanted, limit=limit, after=cursor(after)))
+    page = using.read(lambda c: query(c, wanted, limit=limit, after=cursor(after), size=PAGE))
     return CallbackPage(callbacks=list(page.rows), next=str(page.next) if page.next else None)

@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, TypeAdapter
 
 from saga.core.saga_filter import moment_of
 from saga.operations.api.access import Viewer
+from saga.operations.api.pages import PAGE, answer
 from saga.operations.api.params import CursorText, Limit, Moment, Words, cursor
 from saga.operations.api.services import Services, Using
 from saga.storage.queries import Effect, EffectFilter, effects
@@ -25,7 +26,10 @@ class EffectPage(BaseModel):
     next: str | None
 
 
-@router.get("/effects")
+_page_json = TypeAdapter(EffectPage)
+
+
+@router.get("/effects", response_model=EffectPage)
 def of_all(
     using: Using,
     _: Viewer,
@@ -36,16 +40,16 @@ def of_all(
     since: Annotated[Moment | None, Query(description="How long ago at most, or when.")] = None,
     limit: Limit = 100,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> EffectPage:
+) -> Response:
     """The effects of all sagas in the last day, or since `since`, newest first.
 
     With `standing` only what is not undone.
     """
     wanted = EffectFilter(None, step, outcome, standing, moment_of(since, "query.since") or LATELY)
-    return _page(using, wanted, limit, after)
+    return answer(_page_json, _page(using, wanted, limit, after))
 
 
-@router.get("/sagas/{saga_id}/effects")
+@router.get("/sagas/{saga_id}/effects", response_model=EffectPage)
 def of_saga(
     saga_id: UUID,
     using: Using,
@@ -54,14 +58,14 @@ def of_saga(
     standing: bool = False,
     limit: Limit = 100,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> EffectPage:
+) -> Response:
     """The effects of one saga, in order."""
     page = _page(using, EffectFilter(saga_id, standing=standing), limit, after)
     if not page.effects:
         using.client.standing(saga_id)  # raises SagaNotFound
-    return page
+    return answer(_page_json, page)
 
 
 def _page(using: Services, wanted: EffectFilter, limit: int, after: str | None) -> EffectPage:
-    page = using.read(lambda c: effects(c, wanted, limit=limit, after=cursor(after)))
+    page = using.read(lambda c: effects(c, wanted, limit=limit, after=cursor(after), size=PAGE))
     return EffectPage(effects=list(page.rows), next=str(page.next) if page.next else None)

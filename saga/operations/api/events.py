@@ -1,6 +1,7 @@
 """A saga's history while it happens, as server-sent events."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 from saga.core.states import ENDED
 from saga.errors import Unavailable
 from saga.operations.api.access import Viewer
+from saga.operations.api.pages import PAGE
 from saga.operations.api.params import LARGEST
 from saga.operations.api.problems import problem
 from saga.operations.api.services import Services, Using
 from saga.operations.api.shares import Shares
-from saga.storage.queries import Transition, history
+from saga.storage.queries import Transition, history_page
 
 router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["sagas"])
 
@@ -100,23 +102,26 @@ class _Following:
         self._saga_id = saga_id
         self._using = using
         self._seen = seen
-        self._shown: str | None = None
+        self._shown: bytes | None = None  # a digest of it
         self.is_over = False
 
     def news(self) -> list[str]:
         """Events; none if there is nothing new. Raises Unavailable."""
         standing = self._using.client.standing(self._saga_id)  # before the transitions up to it
         found = self._transitions()
-        if standing.exposed != self._shown:
-            self._shown = standing.exposed
-            found.append(_event("exposed", self._shown or "null"))
+        shown = standing.exposed and hashlib.sha256(standing.exposed.encode()).digest()
+        if shown != self._shown:
+            self._shown = shown or None
+            found.append(_event("exposed", standing.exposed or "null"))
         if not found and standing.status in ENDED:
             self.is_over = True
             found.append(_event("end", f'{{"status":"{standing.status}"}}'))
         return found
 
     def _transitions(self) -> list[str]:
-        rows = self._using.read(lambda c: history(c, self._saga_id, after=self._seen, limit=_BATCH))
+        rows, _ = self._using.read(
+            lambda c: history_page(c, self._saga_id, self._seen, _BATCH, PAGE)
+        )
         if rows:
             self._seen = rows[-1].seq
         return [_event("transition", _transition.dump_json(row).decode(), row.seq) for row in rows]

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from saga.errors import SagaNotFound
 from saga.operations.api.access import Viewer
+from saga.operations.api.pages import PAGE
 from saga.operations.api.params import LARGEST, Limit
 from saga.operations.api.services import Using
-from saga.storage.queries import TracebackRow, Transition, history, tracebacks
+from saga.storage.queries import TracebackRow, Transition, history, history_page, tracebacks
 from saga.storage.queries.tracebacks import MOST
 
 router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["sagas"])
@@ -39,11 +40,10 @@ def show(
     limit: Limit = 500,
 ) -> HistoryPage:
     """What happened to a saga, from the beginning."""
-    rows = using.read(lambda c: history(c, saga_id, after=after, limit=limit + 1))
+    rows, more = using.read(lambda c: history_page(c, saga_id, after, limit, PAGE))
     if not rows and not after:
         raise SagaNotFound(f"there is no saga {saga_id}")
-    more = len(rows) > limit
-    return HistoryPage(transitions=list(rows[:limit]), next=rows[limit - 1].seq if more else None)
+    return HistoryPage(transitions=list(rows), next=rows[-1].seq if more else None)
 
 
 @router.get("/tracebacks")

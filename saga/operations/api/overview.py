@@ -3,13 +3,14 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Connection
 
 from saga.core.states import SagaStatus
 from saga.operations.api.access import Viewer
 from saga.operations.api.filters import Wanted
+from saga.operations.api.pages import PAGE, answer
 from saga.operations.api.params import CursorText, Limit, cursor
 from saga.operations.api.services import Using
 from saga.storage import queries
@@ -28,7 +29,10 @@ class Blocked(BaseModel):
     stranded: list[StrandedItem]
 
 
-@router.get("/blocked")
+_blocked_json = TypeAdapter(Blocked)
+
+
+@router.get("/blocked", response_model=Blocked)
 def blocked(
     using: Using,
     _: Viewer,
@@ -37,19 +41,21 @@ def blocked(
     saga_id: UUID | None = None,
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> Blocked:
+) -> Response:
     """What waits for a person to decide: see `resolve`. `step` and `error` are of that itself. With
     the first page, and without a filter, `stranded`: what waits for a worker that knows it.
     """
 
     def look(connection: Connection) -> Blocked:
-        page = queries.blocked(connection, saga_id, wanted, limit=limit, after=cursor(after))
+        page = queries.blocked(
+            connection, saga_id, wanted, limit=limit, after=cursor(after), size=PAGE
+        )
         first = not after and wanted.is_empty
         unknown = queries.stranded(connection, saga_id, limit=limit) if first else ()
         following = str(page.next) if page.next else None
         return Blocked(blocked=list(page.rows), next=following, stranded=list(unknown))
 
-    return using.read(look)
+    return answer(_blocked_json, using.read(look))
 
 
 class Kind(BaseModel):

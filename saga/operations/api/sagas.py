@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from saga.client.requests import StartRequest
@@ -13,6 +13,7 @@ from saga.core.codec import parse
 from saga.core.states import ENDED, SagaStatus
 from saga.operations.api.access import Operating, Viewer
 from saga.operations.api.filters import Wanted
+from saga.operations.api.pages import PAGE, answer
 from saga.operations.api.params import (
     Body,
     CursorText,
@@ -24,7 +25,7 @@ from saga.operations.api.params import (
 )
 from saga.operations.api.services import Using
 from saga.operations.why_not import Answer, why_not
-from saga.storage.queries import SagaDetail, SagaRow, detail, list_sagas, standstill
+from saga.storage.queries import SagaDetail, SagaRow, detail_page, list_sagas, standstill
 from saga.storage.starts import Standing
 
 router = APIRouter(prefix="/v1/sagas", tags=["sagas"])
@@ -90,7 +91,11 @@ class SagaPage(BaseModel):
     next: str | None
 
 
-@router.get("")
+_page_json = TypeAdapter(SagaPage)
+_saga_json = TypeAdapter(SagaDetail)
+
+
+@router.get("", response_model=SagaPage)
 def list_(
     using: Using,
     _: Viewer,
@@ -98,16 +103,26 @@ def list_(
     *,
     limit: Limit = 50,
     after: Annotated[CursorText, Query(alias="cursor")] = None,
-) -> SagaPage:
+) -> Response:
     """List sagas, newest first."""
-    page = using.read(lambda c: list_sagas(c, wanted, limit=limit, after=cursor(after)))
-    return SagaPage(sagas=list(page.rows), next=str(page.next) if page.next else None)
+    page = using.read(lambda c: list_sagas(c, wanted, limit=limit, after=cursor(after), size=PAGE))
+    following = str(page.next) if page.next else None
+    return answer(_page_json, SagaPage(sagas=list(page.rows), next=following))
 
 
-@router.get("/{saga_id}")
-def show(saga_id: UUID, using: Using, _: Viewer) -> SagaDetail:
-    """Everything about one saga: its steps, their attempts, its signals."""
-    return using.read(lambda connection: detail(connection, saga_id))
+@router.get("/{saga_id}", response_model=SagaDetail)
+def show(
+    saga_id: UUID,
+    using: Using,
+    _: Viewer,
+    *,
+    after: Annotated[CursorText, Query(alias="cursor")] = None,
+) -> Response:
+    """Everything about one saga: its steps, their attempts, its signals. `next`: the cursor of the
+    page with the steps and signals that follow.
+    """
+    page = using.read(lambda c: detail_page(c, saga_id, cursor(after), PAGE))
+    return answer(_saga_json, page)
 
 
 @router.get("/{saga_id}/why")

@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Show who did what (to one saga), newest first, and why it was refused if it was."""
     with reading() as connection:
-        rows = audit(
+        rows, following = audit(
             connection,
             saga_id=find_saga(connection, saga_id) if saga_id else None,
             actor=actor,
@@ -46,7 +46,6 @@ def command(
             limit=limit,
             before=before,
         )
-    following = rows[-1].id if len(rows) == limit else None
     value = {"actions": rows, "next": following}
     settings().output.emit(value, lambda screen: _render(screen, rows, following))
 

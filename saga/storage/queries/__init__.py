@@ -9,12 +9,12 @@ from saga.storage.queries.audit import AuditRow, audit
 from saga.storage.queries.backlog import Backlog, backlog
 from saga.storage.queries.blocked import BlockedItem, blocked
 from saga.storage.queries.callbacks import CallbackFilter, CallbackRow, callbacks
-from saga.storage.queries.detail import SagaDetail, SignalRow, StepDetail, detail
+from saga.storage.queries.detail import SagaDetail, SignalRow, StepDetail, detail, detail_page
 from saga.storage.queries.effects import Effect, EffectFilter, effects
-from saga.storage.queries.history import Attempt, Transition, history
+from saga.storage.queries.history import Attempt, Transition, history, history_page
 from saga.storage.queries.identity import announced_input, find_saga, known_sagas
 from saga.storage.queries.listing import SagaRow, list_sagas
-from saga.storage.queries.page import Cursor, Page
+from saga.storage.queries.page import Cursor, Page, Unread
 from saga.storage.queries.snapshot import reader, shown_url, snapshot
 from saga.storage.queries.standstill import Crew, Standstill, standstill
 from saga.storage.queries.stats import GROUPS, Count, stats
@@ -47,6 +47,7 @@ __all__ = [
     "StrandedItem",
     "TracebackRow",
     "Transition",
+    "Unread",
     "WorkerRow",
     "announced_input",
     "approvals",
@@ -55,10 +56,12 @@ __all__ = [
     "blocked",
     "callbacks",
     "detail",
+    "detail_page",
     "effects",
     "find_saga",
     "has_worked",
     "history",
+    "history_page",
     "known_sagas",
     "list_sagas",
     "reader",

@@ -11,7 +11,7 @@ from saga.core.saga_filter import SagaFilter
 from saga.core.states import SagaStatus, StepState, sql
 from saga.models import saga, step
 from saga.storage.queries.filtering import conditions
-from saga.storage.queries.page import Cursor, Page, limited
+from saga.storage.queries.page import Cursor, Page, limited, take
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
 _IS_OPEN = text(f"step.kind = 'approval' AND step.state = {sql(StepState.WAITING)}")
@@ -49,16 +49,16 @@ def approvals(
     *,
     limit: int = 50,
     after: Cursor | None = None,
+    size: int | None = None,
 ) -> Page[Approval]:
-    """One page of what may be answered now, longest waiting first. Raises InvalidInput."""
-    query = waiting(wanted or ApprovalFilter(), after).limit(limited(limit) + 1)
-    rows = [
-        Approval(row[0], row[1], SagaStatus(row[2]), *row[3:]) for row in connection.execute(query)
-    ]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        tuple(rows[:limit]), Cursor(last.asked_at, last.saga_id, last.position) if last else None
-    )
+    """One page of what may be answered now, longest waiting first. Raises InvalidInput. `size`: see
+    `take`.
+    """
+    query = waiting(wanted or ApprovalFilter(), after)
+    found, more = take(connection, query, limited(limit), size)
+    rows = [Approval(row[0], row[1], SagaStatus(row[2]), *row[3:]) for row in found]
+    last = rows[-1] if more else None
+    return Page(tuple(rows), Cursor(last.asked_at, last.saga_id, last.position) if last else None)
 
 
 def waiting(wanted: ApprovalFilter, after: Cursor | None) -> Select[*tuple[Any, ...]]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from saga.models import audit as audit_table
 from saga.storage.queries.filtering import moment
-from saga.storage.queries.page import limited
+from saga.storage.queries.page import limited, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,11 @@ def audit(
     since: datetime | timedelta | None = None,
     limit: int = 50,
     before: int | None = None,
-) -> tuple[AuditRow, ...]:
-    """Actions (of an actor, on a saga, of that name) whose ids are below `before`."""
+    size: int | None = None,
+) -> tuple[tuple[AuditRow, ...], int | None]:
+    """Actions (of an actor, on a saga, of that name) whose ids are below `before`, and what older
+    ones are before. `size`: see `take`.
+    """
     c = audit_table.c
     query = select(
         c.id, c.at, c.actor, c.action, c.saga_id, c.position, c.reason, c.refused, c.details
@@ -55,5 +58,5 @@ def audit(
         query = query.where(c.at >= moment(since))
     if before is not None:
         query = query.where(c.id < before)
-    rows = connection.execute(query.order_by(c.id.desc()).limit(limited(limit)))
-    return tuple(AuditRow(*row) for row in rows)
+    rows, more = take(connection, query.order_by(c.id.desc()), limited(limit), size)
+    return tuple(AuditRow(*row) for row in rows), rows[-1].id if more else None

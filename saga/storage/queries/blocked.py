@@ -11,7 +11,7 @@ from saga.core.saga_filter import SagaFilter
 from saga.core.states import SagaStatus, StepState, sql
 from saga.models import history, saga, step
 from saga.storage.queries.filtering import conditions, step_conditions
-from saga.storage.queries.page import Cursor, Page, limited
+from saga.storage.queries.page import Cursor, Page, limited, take
 
 # Literally as the index has it: a generic plan cannot prove it of parameters.
 _IS_BLOCKED = text(f"step.state = {sql(StepState.BLOCKED)}")
@@ -43,13 +43,15 @@ def blocked(
     *,
     limit: int = 50,
     after: Cursor | None = None,
+    size: int | None = None,
 ) -> Page[BlockedItem]:
     """One page of the work items (of one saga), longest waiting first. What the filter says of a
-    step and of an error must hold for the work item itself. Raises InvalidInput.
+    step and of an error must hold for the work item itself. Raises InvalidInput. `size`: see
+    `take`.
     """
-    rows = connection.execute(matching(saga_id, after, wanted).limit(limited(limit) + 1)).fetchall()
-    last = rows[limit - 1] if len(rows) > limit else None
-    items = [BlockedItem(row[0], row[1], SagaStatus(row[2]), *row[3:-1]) for row in rows[:limit]]
+    rows, more = take(connection, matching(saga_id, after, wanted), limited(limit), size)
+    last = rows[-1] if more else None
+    items = [BlockedItem(row[0], row[1], SagaStatus(row[2]), *row[3:-1]) for row in rows]
     return Page(
         tuple(items),
         Cursor(last.order, last.saga_id, 2 * last.position + last.undo) if last else None,

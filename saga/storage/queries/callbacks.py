@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, literal_column, select, tuple_
 from saga.errors import InvalidInput
 from saga.models import delivery, saga
 from saga.models.delivery import DELIVERY_STATES
-from saga.storage.queries.page import Cursor, Page, limited
+from saga.storage.queries.page import Cursor, Page, limited, take
 
 UNDELIVERED = tuple(state for state in DELIVERY_STATES if state != "delivered")
 
@@ -51,12 +51,16 @@ def callbacks(
     *,
     limit: int = 50,
     after: Cursor | None = None,
+    size: int | None = None,
 ) -> Page[CallbackRow]:
-    """One page: of one saga in order, of all newest first. Raises InvalidInput."""
-    query = matching(wanted or CallbackFilter(), after).limit(limited(limit) + 1)
-    rows = [CallbackRow(*row) for row in connection.execute(query)]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(tuple(rows[:limit]), Cursor(last.created_at, last.id, last.seq) if last else None)
+    """One page: of one saga in order, of all newest first. Raises InvalidInput. `size`: see
+    `take`.
+    """
+    query = matching(wanted or CallbackFilter(), after)
+    found, more = take(connection, query, limited(limit), size)
+    rows = [CallbackRow(*row) for row in found]
+    last = rows[-1] if more else None
+    return Page(tuple(rows), Cursor(last.created_at, last.id, last.seq) if last else None)
 
 
 def matching(wanted: CallbackFilter, after: Cursor | None) -> Select[*tuple[Any, ...]]:

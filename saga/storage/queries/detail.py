@@ -1,18 +1,31 @@
 """One saga with everything that `show` needs, as of one moment."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, RowMapping, Select, any_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from saga.core.states import SagaStatus, StepState
 from saga.errors import SagaNotFound
 from saga.models import saga, signal, step
 from saga.models import worker as worker_table
-from saga.storage.queries.history import Attempt, Transition, attempts, history
+from saga.storage.queries.history import (
+    Attempt,
+    Transition,
+    attempts,
+    first_of_steps,
+    history,
+    last_of_saga,
+)
+from saga.storage.queries.page import UNREAD, Cursor, size_of, take
 from saga.storage.turning.take_back import TAKEN_BACK
+
+_MOST = 200  # steps, or signals, of a page
+_STEPS_SEEN = -1  # place in a saga; less by the number of the last signal that was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,8 @@ class SagaDetail:
     steps: tuple[StepDetail, ...]
     signals: tuple[SignalRow, ...]
     last: Transition | None
+    next: str | None = None
+    """Of a page: where the steps and signals that follow begin."""
 
     @property
     def undos(self) -> tuple[StepDetail, ...]:
@@ -116,15 +131,63 @@ class SagaDetail:
 
 def detail(connection: Connection, saga_id: UUID) -> SagaDetail:
     """Everything about one saga. Raises SagaNotFound."""
-    row = (
-        connection.execute(select(saga, func.now().label("now")).where(saga.c.id == saga_id))
-        .mappings()
-        .first()
-    )
-    if row is None:
-        raise SagaNotFound(f"there is no saga {saga_id}")
+    row = _saga(connection, saga_id)
     transitions = history(connection, saga_id)
     own = [t for t in transitions if t.position is None]
+    rows = connection.execute(_steps_of(saga_id)).mappings()
+    return _detail(
+        connection,
+        row,
+        steps=_steps(connection, saga_id, transitions, rows),
+        signals=_signals(connection.execute(_signals_of(saga_id)), row["status"]),
+        last=own[-1] if own else None,
+    )
+
+
+def detail_page(
+    connection: Connection, saga_id: UUID, after: Cursor | None, size: int
+) -> SagaDetail:
+    """One saga with as many of its steps, and then of its signals, as fit into so many bytes; what
+    it has itself comes on top. JSON is `Unread`. Raises SagaNotFound.
+    """
+    row = _saga(connection, saga_id, unread=True)
+    place = after.position if after else 0  # below zero: all steps were seen
+    steps: tuple[StepDetail, ...] = ()
+    signals: tuple[SignalRow, ...] = ()
+    more = True
+    if place >= 0:
+        order = _order(connection, saga_id)
+        wanted = order[place : place + _MOST]
+        found, _ = take(connection, _steps_in(saga_id, wanted), _MOST, size)
+        transitions = history(connection, saga_id, positions={r.position for r in found})
+        steps = _steps(connection, saga_id, transitions, [r._mapping for r in found])
+        size -= sum(map(size_of, found))
+        place = place + len(found) if place + len(found) < len(order) else _STEPS_SEEN
+    if place < 0 < size:
+        query = _signals_of(saga_id).where(signal.c.event > _STEPS_SEEN - place)
+        found, more = take(connection, query, _MOST, size)
+        signals = _signals(found, row["status"])
+        place = _STEPS_SEEN - signals[-1].event if signals else place
+    last = last_of_saga(connection, saga_id)
+    page = _detail(connection, row, steps=steps, signals=signals, last=last)
+    return replace(page, next=str(Cursor(row["created_at"], saga_id, place)) if more else None)
+
+
+def _saga(connection: Connection, saga_id: UUID, *, unread: bool = False) -> RowMapping:
+    query = select(saga, func.now().label("now")).where(saga.c.id == saga_id)
+    row = connection.execute(query, execution_options={UNREAD: unread}).mappings().first()
+    if row is None:
+        raise SagaNotFound(f"there is no saga {saga_id}")
+    return row
+
+
+def _detail(
+    connection: Connection,
+    row: RowMapping,
+    steps: tuple[StepDetail, ...],
+    signals: tuple[SignalRow, ...],
+    last: Transition | None,
+) -> SagaDetail:
     return SagaDetail(
         id=row["id"],
         name=row["name"],
@@ -146,14 +209,46 @@ def detail(connection: Connection, saga_id: UUID) -> SagaDetail:
         ended_at=row["ended_at"],
         now=row["now"],
         parent=_parent(connection, row["parent_id"]),
-        steps=_steps(connection, saga_id, transitions),
-        signals=_signals(connection, saga_id, SagaStatus(row["status"])),
-        last=own[-1] if own else None,
+        steps=steps,
+        signals=signals,
+        last=last,
+    )
+
+
+def _steps_of(saga_id: UUID) -> Select[*tuple[Any, ...]]:
+    w = worker_table
+    return (
+        select(step, w.c.name.label("worker"))
+        .select_from(step.outerjoin(w, w.c.id == step.c.worker_id))
+        .where(step.c.saga_id == saga_id)
+    )
+
+
+def _order(connection: Connection, saga_id: UUID) -> list[int]:
+    """All steps (twice their position, and one more for the undo) as they were asked for."""
+    first = first_of_steps(connection, saga_id)
+    query = select(step.c.position, step.c.undo).where(step.c.saga_id == saga_id)
+    keys = [(row[0], row[1]) for row in connection.execute(query)]
+    never = max(first.values(), default=0) + 1
+    keys.sort(key=lambda key: (first.get(key, never), key[1], key[0]))
+    return [2 * position + undo for position, undo in keys]
+
+
+def _steps_in(saga_id: UUID, order: list[int]) -> Select[*tuple[Any, ...]]:
+    wanted = cast(order, ARRAY(Integer))
+    place = 2 * step.c.position + cast(step.c.undo, Integer)
+    return (
+        _steps_of(saga_id)
+        .where(step.c.position.in_({key // 2 for key in order}), place == any_(wanted))
+        .order_by(func.array_position(wanted, place))
     )
 
 
 def _steps(
-    connection: Connection, saga_id: UUID, transitions: tuple[Transition, ...]
+    connection: Connection,
+    saga_id: UUID,
+    transitions: tuple[Transition, ...],
+    rows: Iterable[Mapping[Any, Any]],
 ) -> tuple[StepDetail, ...]:
     tried = attempts(transitions)
     first: dict[tuple[int, bool], int] = {}
@@ -164,14 +259,8 @@ def _steps(
             first.setdefault(key, transition.seq)
             last[key] = transition
     children = _children(connection, saga_id)
-    w = worker_table
-    query = (
-        select(step, w.c.name.label("worker"))
-        .select_from(step.outerjoin(w, w.c.id == step.c.worker_id))
-        .where(step.c.saga_id == saga_id)
-    )
     found: list[StepDetail] = []
-    for row in connection.execute(query).mappings():
+    for row in rows:
         key = (row["position"], row["undo"])
         found.append(
             StepDetail(
@@ -202,7 +291,7 @@ def _steps(
                 child=children.get(row["position"]) if row["kind"] == "child" else None,
             )
         )
-    never = len(transitions) + 1
+    never = max(first.values(), default=0) + 1
     return tuple(
         sorted(found, key=lambda s: (first.get((s.position, s.undo), never), s.undo, s.position))
     )
@@ -225,15 +314,16 @@ def _parent(connection: Connection, parent_id: UUID | None) -> ChildRow | None:
     return ChildRow(row[0], row[1], SagaStatus(row[2])) if row else None
 
 
-def _signals(connection: Connection, saga_id: UUID, status: SagaStatus) -> tuple[SignalRow, ...]:
+def _signals_of(saga_id: UUID) -> Select[*tuple[Any, ...]]:
     """What others sent; a failure that was taken back is in the history."""
-    is_over = status not in (SagaStatus.RUNNING, SagaStatus.PARKED)
     c = signal.c
-    query = (
+    return (
         select(c.event, c.name, c.payload, c.dedup_id, c.sender, c.received_at, c.consumed_by)
         .where(c.saga_id == saga_id, c.name != TAKEN_BACK)
         .order_by(c.event)
     )
-    return tuple(
-        SignalRow(*row, unread=is_over and row[-1] is None) for row in connection.execute(query)
-    )
+
+
+def _signals(rows: Iterable[Sequence[Any]], status: str) -> tuple[SignalRow, ...]:
+    is_over = status not in (SagaStatus.RUNNING, SagaStatus.PARKED)
+    return tuple(SignalRow(*row, unread=is_over and row[-1] is None) for row in rows)

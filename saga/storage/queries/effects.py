@@ -29,7 +29,7 @@ from saga.errors import InvalidInput
 from saga.models import saga, step
 from saga.storage import payloads
 from saga.storage.queries.filtering import moment
-from saga.storage.queries.page import Cursor, Page, limited
+from saga.storage.queries.page import Cursor, Page, limited, take
 
 LATELY = timedelta(days=1)
 """How far back one looks for the effects of all sagas, if nobody says more."""
@@ -80,18 +80,16 @@ def effects(
     *,
     limit: int = 100,
     after: Cursor | None = None,
+    size: int | None = None,
 ) -> Page[Effect]:
-    """One page of the ledger: of one saga by position, of all newest first. Raises InvalidInput."""
-    query = matching(wanted or EffectFilter(), after).limit(limited(limit) + 1)
-    rows = [
-        Effect(idempotency_key(row.saga_id, row.position), *row)
-        for row in connection.execute(query)
-    ]
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else None
-    return Page(
-        tuple(rows[:limit]), Cursor(last.claimed_at, last.saga_id, last.position) if last else None
-    )
+    """One page of the ledger: of one saga by position, of all newest first. Raises InvalidInput.
+    `size`: see `take`.
+    """
+    query = matching(wanted or EffectFilter(), after)
+    found, more = take(connection, query, limited(limit), size)
+    rows = [Effect(idempotency_key(row.saga_id, row.position), *row) for row in found]
+    last = rows[-1] if more else None
+    return Page(tuple(rows), Cursor(last.claimed_at, last.saga_id, last.position) if last else None)
 
 
 def matching(wanted: EffectFilter, after: Cursor | None) -> Select[*tuple[Any, ...]]:

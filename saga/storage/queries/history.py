@@ -1,16 +1,18 @@
 """Everything that happened to one saga, and the attempts of its steps folded from it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, func, select
 
 from saga.core.states import StepState
 from saga.models import history as history_table
 from saga.models import step
 from saga.models import worker as worker_table
+from saga.storage.queries.page import take
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,55 @@ class Attempt:
 
 
 def history(
-    connection: Connection, saga_id: UUID, *, after: int = 0, limit: int | None = None
+    connection: Connection,
+    saga_id: UUID,
+    *,
+    after: int = 0,
+    limit: int | None = None,
+    positions: Collection[int] | None = None,
 ) -> tuple[Transition, ...]:
-    """The transitions of a saga beyond number `after`, in order; empty if there is no such saga."""
+    """The transitions of a saga (of its steps at these positions) beyond number `after`, in order;
+    empty if there is no such saga.
+    """
+    query = following(saga_id, after).limit(limit)
+    if positions is not None:
+        query = query.where(history_table.c.position.in_(positions))
+    return tuple(_transition(row) for row in connection.execute(query))
+
+
+def last_of_saga(connection: Connection, saga_id: UUID) -> Transition | None:
+    """The last transition of the saga itself."""
+    c = history_table.c
+    query = following(saga_id, 0).where(c.position.is_(None)).order_by(None)
+    row = connection.execute(query.order_by(c.seq.desc()).limit(1)).first()
+    return None if row is None else _transition(row)
+
+
+def first_of_steps(connection: Connection, saga_id: UUID) -> dict[tuple[int, bool], int]:
+    """The number of the first transition of each step (position, undo)."""
+    c = history_table.c
+    query = (
+        select(c.position, c.undo, func.min(c.seq))
+        .where(c.saga_id == saga_id, c.position.is_not(None))
+        .group_by(c.position, c.undo)
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def history_page(
+    connection: Connection, saga_id: UUID, after: int, limit: int, size: int
+) -> tuple[tuple[Transition, ...], bool]:
+    """The same, so many or so many bytes, and whether there are more. `size`: see `take`."""
+    rows, more = take(connection, following(saga_id, after), limit, size)
+    return tuple(_transition(row) for row in rows), more
+
+
+def _transition(row: Sequence[Any]) -> Transition:
+    return Transition(row[0], row[1], row[2], bool(row[3]), *row[4:])
+
+
+def following(saga_id: UUID, after: int) -> Select[*tuple[Any, ...]]:
+    """All transitions beyond number `after`, in order."""
     h, w = history_table, worker_table
     name = (
         select(step.c.name)
@@ -55,7 +103,7 @@ def history(
         )
         .scalar_subquery()
     )
-    query = (
+    return (
         select(
             h.c.seq,
             h.c.at,
@@ -72,11 +120,6 @@ def history(
         .select_from(h.outerjoin(w, w.c.id == h.c.worker_id))
         .where(h.c.saga_id == saga_id, h.c.seq > after)
         .order_by(h.c.seq)
-        .limit(limit)
-    )
-    return tuple(
-        Transition(row[0], row[1], row[2], bool(row[3]), *row[4:])
-        for row in connection.execute(query)
     )
 
 

@@ -12,7 +12,7 @@ from saga.core.saga_filter import SagaFilter
 from saga.core.states import SagaStatus
 from saga.models import saga, step
 from saga.storage.queries.filtering import IS_OPEN, conditions
-from saga.storage.queries.page import Cursor, Page, limited
+from saga.storage.queries.page import Cursor, Page, limited, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ def list_sagas(
     *,
     limit: int = 50,
     after: Cursor | None = None,
+    size: int | None = None,
 ) -> Page[SagaRow]:
-    """One page of sagas, newest first. Raises InvalidInput."""
-    query = matching(wanted or SagaFilter(), after).limit(limited(limit) + 1)
-    rows = [_row(row) for row in connection.execute(query)]
-    more = len(rows) > limit
-    rows = rows[:limit]
+    """One page of sagas, newest first. Raises InvalidInput. `size`: see `take`."""
+    query = matching(wanted or SagaFilter(), after)
+    found, more = take(connection, query, limited(limit), size)
+    rows = [_row(row) for row in found]
     doing = _doing(connection, [row.id for row in rows if row.ended_at is None])
     return Page(
         tuple(replace(row, doing=doing.get(row.id, ())) for row in rows),

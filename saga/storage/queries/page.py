@@ -2,16 +2,23 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
+
+from sqlalchemy import Connection, Select
 
 from saga.errors import InvalidInput
 
 T = TypeVar("T")
 
 LONGEST = 1000
+UNREAD = "unread"
+"""Of a statement: its JSON comes as `Unread`. See `snapshot.reader`."""
+
+_MOST_AT_ONCE = 64  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +58,51 @@ def limited(limit: int) -> int:
     if not 1 <= limit <= LONGEST:
         raise InvalidInput(f"limit: 1 to {LONGEST}, not {limit}")
     return limit
+
+
+class Unread:
+    """JSON as it is stored. A few bytes of it may be ten times as much once they are parsed."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+def take(
+    connection: Connection, query: Select[*tuple[Any, ...]], limit: int, size: int | None = None
+) -> tuple[list[Any], bool]:
+    """The first rows of a query, at most `limit`, and whether there are more.
+
+    With `size` they also end before the row that would make them more than so many bytes, but not
+    before the first, and their JSON is `Unread`. No more than a few large rows are here at once.
+    """
+    query = query.limit(limit + 1)
+    if size is None:
+        rows = list(connection.execute(query))
+        return rows[:limit], len(rows) > limit
+    found: list[Any] = []
+    left = size
+    batch = 2
+    with connection.execute(query, execution_options={"stream_results": True, UNREAD: True}) as it:
+        while rows := it.fetchmany(batch):
+            before = left
+            for row in rows:
+                left -= size_of(row)
+                if found and (left < 0 or len(found) == limit):
+                    return found, True
+                found.append(row)
+            batch = max(1, min(2 * batch, _MOST_AT_ONCE, batch * left // max(1, before - left)))
+    return found, False
+
+
+def size_of(row: Sequence[Any]) -> int:
+    """Bytes of its texts and its JSON."""
+    return sum(
+        len(value.text)
+        if isinstance(value, Unread)
+        else len(value)
+        if isinstance(value, str)
+        else 8
+        for value in row
+    )

@@ -2,16 +2,20 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import errors
-from sqlalchemy import Connection, Engine, create_engine
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from saga.errors import InvalidInput, Unavailable
 from saga.storage.errors import explained, is_away
+from saga.storage.queries.page import UNREAD, Unread
 from saga.storage.urls import libpq_url, parts_of
 
 _TIMEOUT = 30  # seconds a statement of a person may take
@@ -24,7 +28,7 @@ def reader(database_url: str, *, pool_size: int = 5, asynchronous: bool = False)
     One that is `asynchronous` is for an AsyncEngine, or for what runs in greenlets.
     """
     driver = "psycopg_async" if asynchronous else "psycopg"
-    return create_engine(
+    engine = create_engine(
         parse_url(database_url).set(drivername=f"postgresql+{driver}"),
         pool_size=pool_size,
         max_overflow=0,
@@ -37,6 +41,21 @@ def reader(database_url: str, *, pool_size: int = 5, asynchronous: bool = False)
             "options": f"{_READ_ONLY} -c statement_timeout={_TIMEOUT}s -c jit=off",
         },
     )
+    event.listen(engine, "before_cursor_execute", _leave_unread)
+    return engine
+
+
+def _leave_unread(_: Any, cursor: Any, *rest: Any) -> None:
+    """JSON is left as it is stored for a statement that says so."""
+    context = rest[2]
+    if context is not None and context.execution_options.get(UNREAD):
+        for kind in ("json", "jsonb"):
+            cursor.adapters.register_loader(kind, _UnreadLoader)
+
+
+class _UnreadLoader(Loader):
+    def load(self, data: Buffer) -> Unread:
+        return Unread(bytes(data))
 
 
 @contextmanager
