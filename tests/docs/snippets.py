@@ -1,9 +1,10 @@
 """The fenced blocks of a document, to be run in order.
 
-The word after three backticks is the language. `python`, `sh` and `sql` blocks are run; with
-`file=NAME` a block is written down instead, and with `service` it runs until the end. A block
-`output` is what the one before it prints, where `...` stands for anything. With `until=TEXT` a
-block is run again until it prints that. A block `stopped` is run after the services have ended.
+The word after three backticks is the language. `python`, `sh` and `sql` blocks are run; one with a
+`title="NAME"` is written down instead. A block `output` is what the one before it prints, where
+`...` stands for anything. What else is to be said of a block stands in a comment on the line before
+it, as a site knows no such words: with `service` it runs until the end, with `until="TEXT"` it is
+run again until it prints that, and one that is `stopped` is run after the services have ended.
 What an `sh` block defines is there in those that follow.
 """
 
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_FENCE = re.compile(r"^```(\S+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?:<!-- ([^\n]*) -->\n)?```(\S+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,10 @@ def snippets(document: Path) -> list[Snippet]:
 
 def _blocks(text: str) -> Iterator[Snippet]:
     for match in _FENCE.finditer(text):
-        words = [word.partition("=") for word in match[2].split()]
-        options = {name: value for name, _, value in words}
-        yield Snippet(match[1], options, match[3], text.count("\n", 0, match.start()) + 1)
+        said, language, more, body = match.groups(default="")
+        words = [word.partition("=") for word in f"{said} {more}".split()]
+        options = {name: value.strip('"') for name, _, value in words}
+        yield Snippet(language, options, body, text.count("\n", 0, match.start()) + 1)
 
 
 def matches(promised: str, printed: str) -> bool:

@@ -53,8 +53,8 @@ class Reader:
         """Writes it down, starts it, or runs it and checks what it prints."""
         if "stopped" in snippet.options:
             self.close()
-        if "file" in snippet.options:
-            (self.folder / snippet.options["file"]).write_text(snippet.text)
+        if "title" in snippet.options:
+            (self.folder / snippet.options["title"]).write_text(snippet.text)
         elif "service" in snippet.options:
             self._services.enter_context(self._service(snippet))
         elif "until" in snippet.options:
