@@ -274,6 +274,34 @@ def test_a_crash_anywhere(world: World) -> None:
         assert crash.result() == "done"
 
 
+def test_an_agent_as_a_tool_is_one_step(world: World) -> None:
+    inner = Agent[Any](name="inner", model=Scripted("deep"))
+    tool = inner.as_tool("think", "Thinks.")
+    model = Scripted([("think", {"input": "Why?"})], "done")
+    agent = durable(Agent[Any](name="outer", model=model, tools=[tool]))
+
+    @saga
+    async def ask() -> str:
+        return (await run(agent, "Hello")).final_output
+
+    assert world.run(ask()) == "done"
+    assert model.outputs() == ["deep"]
+    assert list(world.stands) == ["outer.think"]
+
+
+def test_a_run_goes_on_where_another_has_ended(world: World) -> None:
+    agent = durable(Agent(name="agent", model=Scripted("first", "second")))
+
+    @saga
+    async def ask() -> list[str]:
+        one = await run(agent, "Hello")
+        again: list[Any] = [*one.to_input_list(), {"role": "user", "content": "again"}]
+        two = await run(agent, again)
+        return [one.final_output, two.final_output]
+
+    assert world.run(ask()) == ["first", "second"]
+
+
 def test_what_is_refused_when_it_is_declared() -> None:
     with pytest.raises(DefinitionError, match="has no tool pya"):
         durable(Agent(name="agent"), tools={"pya": {}})

@@ -279,6 +279,40 @@ def test_tools_that_are_known_only_when_it_runs(world: World) -> None:
     assert world.run(run()) == ["sun"]
 
 
+def test_a_model_for_one_run(world: World) -> None:
+    small = SagaDurability(models={"small": TestModel(custom_output_text="small")})
+    agent = Agent(TestModel(custom_output_text="large"), name="agent", capabilities=[small])
+
+    @saga
+    async def run() -> list[str]:
+        return [(await agent.run("Hello")).output, (await agent.run("Hi", model="small")).output]
+
+    assert world.run(run()) == ["large", "small"]
+
+
+def test_tools_for_one_run_are_refused(world: World) -> None:
+    agent = durable(TestModel())
+
+    @saga
+    async def run() -> str:
+        tools = FunctionToolset([Tool(lambda: "x", name="x")])
+        return (await agent.run("Hello", toolsets=[tools])).output
+
+    with pytest.raises(SagaFailed, match="UserError"):
+        world.run(run())
+
+
+def test_an_answer_is_heard_when_it_is_whole(world: World) -> None:
+    agent = durable(TestModel(custom_output_text="done and done"))
+
+    @saga
+    async def run() -> list[str]:
+        async with agent.run_stream("Hello") as stream:
+            return [text async for text in stream.stream_text(debounce_by=None)]
+
+    assert world.run(run())[-1] == "done and done"
+
+
 def test_one_name_for_two_agents() -> None:
     Agent(TestModel(), name="twin", capabilities=[SagaDurability()])
     with pytest.raises(DefinitionError, match=r"twin\..*is defined twice, at .*\.py"):

@@ -21,7 +21,7 @@ from tests.live.processes import ROOT, announced, until
 
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-GUIDES = ["operations", "from-celery", "from-temporal", "recipes", "testing"]
+GUIDES = ["operations", "from-celery", "from-temporal", "recipes", "testing", "agents"]
 _BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -84,6 +84,9 @@ def test_the_site_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     pages = {page.stem: page.read_text() for page in (tmp_path / "build/site").glob("*.html")}
     assert {page.stem for page in DOCS.glob("*.md")} <= pages.keys()
+    for page in DOCS.glob("*.md"):  # a fence that is none would swallow those up to the next
+        wanted = re.findall(r"^## (.*)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
+        assert pages[page.stem].count("<h2") == len(wanted), page.stem
     for text in pages.values():
         fetched = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?([^\" >]+)", text)
         assert not [target for target in fetched if "//" in target], fetched
@@ -92,6 +95,16 @@ def test_the_site_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
 def test_machines_are_told_of_each_page() -> None:
     told = re.findall(r"\]\(([a-z-]+\.md)\)", (DOCS / "llms.txt").read_text())
     assert {*told, "index.md"} == {page.name for page in DOCS.glob("*.md")}
+
+
+def test_agents_are_tested_with_the_versions_that_the_page_names() -> None:
+    pinned = dict(
+        re.findall(r"^(\S+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    )
+    told = re.findall(r"^\| \[.* \| ([^|]*) \|$", (DOCS / "agents.md").read_text(), re.MULTILINE)
+    named = dict(part.split(" ") for cell in told for part in cell.split(", "))
+    assert len(named) == 5
+    assert {name: pinned[name] for name in named} == named
 
 
 def test_the_yaml_is_yaml() -> None:
