@@ -297,3 +297,41 @@ def test_the_pauses_grow_to_an_hour_and_sum_to_a_day() -> None:
     assert [round(p) for p in pauses[:7]] == [5, 15, 45, 135, 405, 1215, 3600]
     assert 22 < sum(pauses) / 3600 < 26
     assert delay(1, 0) < delay(1, 0.9)
+
+
+@pytest.mark.usefixtures("sweeping")
+@pytest.mark.parametrize(
+    "url", ["https://[", "https://a]b/", "https://x:99999/", "https://x:abc/", "https://:443/"]
+)
+def test_a_url_that_is_none_is_given_up_and_holds_up_nobody(world: World, url: str) -> None:
+    """Before revision 0011 SQL took such ones."""
+    with receiving() as receiver:
+        wrong, right = world.start("https://x/"), world.start(receiver.url)
+        world.sql.execute("UPDATE saga.saga SET callback = %s WHERE id = %s", (url, wrong))
+        world.end(wrong, "completed")
+        world.end(right, "completed")
+        until(lambda: receiver.received, "the neighbour is told")
+        of_wrong = "SELECT state, error IS NOT NULL FROM saga.delivery WHERE saga_id = %s"
+
+        def standing() -> tuple[Any, ...] | None:
+            return world.sql.execute(of_wrong, (wrong,)).fetchone()
+
+        until(lambda: standing() == ("due", True), "its error is its result")
+        world.sql.execute(
+            "UPDATE saga.delivery SET attempt = 29, error = NULL WHERE saga_id = %s", (wrong,)
+        )
+        world.hurry()
+        until(lambda: standing() == ("given_up", True), "it is given up after its day")
+
+
+@pytest.mark.usefixtures("sweeping")
+def test_an_error_that_cannot_be_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(*_: Any, **__: Any) -> int:
+        raise ValueError("a\0b")
+
+    monkeypatch.setattr("saga.engine.callbacks.courier.post", post)
+    world.end(world.start("https://x/"), "completed")
+    until(lambda: world.deliveries("error IS NOT NULL") == [(True,)], "its result is there")
+    assert world.deliveries("error")[0][0].startswith("not to be written down: ")

@@ -297,3 +297,19 @@ def test_urls(url: str) -> None:
 def test_networks_that_are_none(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"^X: want addresses or networks"):
         Policy.parse(text, "X")
+
+
+def test_a_name_that_is_not_answered_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`getaddrinfo` has no time limit; ours has, and a name that is found later is of no use."""
+    answered = threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        with pytest.raises(TimeoutError, match="not found in time"):
+            post("https://example.com/", b"{}", {}, Policy(), seconds=0.1)
+    finally:
+        answered.set()

@@ -12,10 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 
@@ -104,8 +103,7 @@ class Courier:
 
     def _run(self, delivery: Delivery, host: str) -> None:
         try:
-            result = self._attempt(delivery)
-            self._connections.call(lambda run: deliveries.settle(run, delivery, result))
+            self._settle(delivery, self._attempt(delivery))
         except SagaError as error:
             log.warning("callback %s: its result is lost: %s", delivery.id, error)
         except Exception:
@@ -118,10 +116,22 @@ class Courier:
                 self._quiet_until = 0.0
             self._on_free()
 
+    def _settle(self, delivery: Delivery, result: Result) -> None:
+        """Raises Unavailable: then it is done again once the lease has run out."""
+        try:
+            self._connections.call(lambda run: deliveries.settle(run, delivery, result))
+        except psycopg.Error as refusal:  # of the text, which came from elsewhere
+            plain = replace(result, error=f"not to be written down: {type(refusal).__name__}")
+            self._connections.call(lambda run: deliveries.settle(run, delivery, plain))
+
     def _attempt(self, delivery: Delivery) -> Result:
+        """What came of it, whatever was raised: that is its result, too."""
         response, error = None, _NO_SECRET
         if self._settings.secrets:
-            response, error = self._post(delivery)
+            try:
+                response, error = self._post(delivery)
+            except Exception as unexpected:
+                error = f"{type(unexpected).__name__}: {_words(unexpected)}"
         if error is None:
             return Result("delivered", response)
         final = response == _GONE or delivery.tries >= _ATTEMPTS
@@ -187,7 +197,8 @@ def _value(text: str | None) -> Any:
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    """As the claim has it, whatever the URL is like."""
+    return url.split("/", 3)[2] if url.count("/") > 1 else ""
 
 
 def _words(error: Exception) -> str:

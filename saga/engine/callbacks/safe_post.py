@@ -10,11 +10,12 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from saga.engine.callbacks.names import look_up
 from saga.errors import InvalidInput
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -91,7 +92,7 @@ def post(
     deadline = time.monotonic() + seconds
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    addresses = _addresses(host, port, policy, parts.scheme)
+    addresses = _addresses(look_up(host, port, _left(deadline)), policy, parts.scheme)
     with _connected(addresses, port, deadline) as plain:
         if parts.scheme != "https":
             return _exchange(plain, parts, body, headers, deadline)
@@ -101,8 +102,7 @@ def post(
             return _exchange(secure, parts, body, headers, deadline)
 
 
-def _addresses(host: str, port: int, policy: Policy, scheme: str) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _addresses(found: Sequence[Any], policy: Policy, scheme: str) -> list[Address]:
     addresses = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in found]
     for address in addresses:
         policy.check(address, scheme)
