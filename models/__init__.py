@@ -8,7 +8,7 @@ from saga.models.saga import saga
 from saga.models.signal import signal
 from saga.models.step import step
 from saga.models.token import token
-from saga.models.worker import advancing, worker
+from saga.models.worker import advancing, lead, worker
 
 __all__ = [
     "SCHEMA",
@@ -17,6 +17,7 @@ __all__ = [
     "definition",
     "delivery",
     "history",
+    "lead",
     "metadata",
     "saga",
     "signal",

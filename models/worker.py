@@ -1,6 +1,19 @@
 """Worker processes and their lease, renewed for all their steps in one statement."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    func,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from saga.models.base import metadata
@@ -21,6 +34,25 @@ worker = Table(
     Column("code", ARRAY(Text), comment="sagas and steps that it can run"),
     Column("handover", Text, comment="queue of wake-ups from workers without this code"),
     Column("python", Text, comment="its version, as 3.11"),
+    Column(
+        "presence",
+        Integer,
+        comment="key of the advisory lock that it holds as long as it lives; null: its id",
+    ),
+)
+
+lead = Table(
+    "lead",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=true()),
+    Column(
+        "key",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="of the advisory lock that the leading sweeper holds",
+    ),
+    CheckConstraint("one", name="one"),
 )
 
 advancing = Table(

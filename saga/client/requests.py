@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, cast
 from uuid import UUID, uuid4
 
 from typing_extensions import TypeVar  # typing's own has no default before Python 3.13
@@ -49,6 +49,8 @@ def as_start(
     """A start with everything checked that can be checked here. Raises InvalidInput."""
     if callback is not None:
         check_url(callback)
+    if attributes is not None and not isinstance(cast("object", attributes), Mapping):
+        raise InvalidInput("attributes: want an object, with a name for each")
     shown = None if attributes is None else encode(attributes, "attributes")
     if key is not None:
         check_words(key, "key")

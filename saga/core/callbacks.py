@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from saga.errors import InvalidInput
@@ -16,7 +17,7 @@ from saga.errors import InvalidInput
 _LONGEST = 2000
 _WANTED = "want a URL like https://example.com/hooks/sagas (http only where workers allow it)"
 _PRINTABLE = re.compile(r"[!-~]+")
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_PLACE = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
 _SHORTEST_SECRET = 16
 _PREFIX = "whsec_"
 
@@ -31,11 +32,13 @@ def check_url(url: str, field: str = "callback") -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
+        if "[" in parts.netloc:
+            IPv6Address(parts.hostname or "")
     except ValueError:
         raise InvalidInput(f"{field}: {_WANTED}") from None
     if parts.username is not None or parts.password is not None:
         raise InvalidInput(f"{field}: no user or password in it: what is sent is signed")
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
+    if parts.scheme not in ("http", "https") or not _PLACE.fullmatch(parts.netloc):
         raise InvalidInput(f"{field}: {_WANTED}")
     if port == 0 or "#" in url:
         raise InvalidInput(f"{field}: no port 0 and no fragment (#...) in it")

@@ -1,13 +1,17 @@
 """Workers' leases, and finding those that died."""
 
+import logging
+import secrets
 import sys
 from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
 
-# First key of the advisory locks that live workers hold (second: the worker's id), and of the
-# sweeper's.
+log = logging.getLogger("saga.workers")
+
+# First key of the advisory locks that live workers hold, and of the sweeper's. The second one stands
+# in a row: any role may take any lock, so whoever finds a stranger in its place takes another key.
 PRESENCE = 0x5A6A_0002
 LEADER = 0x5A6A_0003
 
@@ -15,8 +19,8 @@ PYTHON = ".".join(map(str, sys.version_info[:2]))
 """Of this process; a worker says it, so that a saga that moves to another Python is known by it."""
 
 _REGISTER = """
-INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover, python)
-VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s, %(python)s)
+INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover, python, presence)
+VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s, %(python)s, %(presence)s)
 RETURNING id, extract(epoch FROM clock_timestamp())::float8
 """
 _RENEW = """
@@ -38,30 +42,43 @@ _HANDOVERS = """
 SELECT queue, array_agg(DISTINCT handover) FROM saga.worker, unnest(queues) AS queue
  WHERE ended_at IS NULL AND handover IS NOT NULL GROUP BY queue
 """
-_UNSEAT = """
-SELECT pg_terminate_backend(l.pid)
+# Who may not change workers' rows is none, and a stranger to their locks.
+_HELD = """
+SELECT l.classid::bigint AS kind, l.objid::bigint AS key, a.pid, a.usename AS role, a.state_change,
+       has_table_privilege(a.usesysid, 'saga.worker', 'UPDATE') AS is_ours
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid::bigint = %(leader)s AND l.objid = 0
+ WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND a.state_change < now() - make_interval(secs => %(patience)s)
 """
+_UNSEAT = f"""
+SELECT pg_terminate_backend(h.pid) FROM ({_HELD}) h JOIN saga.lead d ON d.key = h.key
+ WHERE h.kind = %(leader)s AND h.is_ours AND h.state_change < now() - make_interval(secs => %(patience)s)
+"""
+_LEAD_STRANGER = f"""
+SELECT h.key, h.role, h.pid FROM ({_HELD}) h JOIN saga.lead d ON d.key = h.key
+ WHERE h.kind = %(leader)s AND NOT h.is_ours
+"""
+_MOVE_LEAD = "UPDATE saga.lead SET key = %(new)s WHERE key = %(old)s RETURNING key"
+_PRESENCE_OF = "SELECT coalesce(presence, id %% 2147483648) FROM saga.worker WHERE id = %(id)s"
+_PRESENCE_STRANGER = f"""
+SELECT h.key, h.role, h.pid FROM ({_HELD}) h WHERE h.kind = %(presence)s AND h.key = %(key)s AND NOT h.is_ours
+"""
+_MOVE_PRESENCE = "UPDATE saga.worker SET presence = %(new)s WHERE id = %(id)s"
 # The time limit holds for this statement, and is set before the row is there that asks for the lock.
 _LEAD = """
-SELECT pg_advisory_lock(%(leader)s, 0)
+SELECT pg_advisory_lock(%(leader)s, %(key)s)
   FROM (SELECT set_config('lock_timeout', %(limit)s, true) AS set_to OFFSET 0) AS patience
  WHERE set_to IS NOT NULL
 """
 # Lost: ended workers with steps in their name, and those whose lease has run out. Silent: those that
 # hold no presence lock.
-_MISSING = """
+_MISSING = f"""
+WITH held AS MATERIALIZED (SELECT h.key FROM ({_HELD}) h WHERE h.kind = %(presence)s AND h.is_ours)
 SELECT w.id, w.ended_at IS NOT NULL OR w.lease_until < now(), extract(epoch FROM w.seen_at)::float8
   FROM saga.worker w
  WHERE (w.ended_at IS NULL
         AND (w.lease_until < now()
-             OR NOT EXISTS (SELECT FROM pg_locks l
-                             WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
-                               AND l.classid::bigint = %(presence)s AND l.objid::bigint = w.id %% 2147483648
-                               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))))
+             OR coalesce(w.presence, w.id %% 2147483648) NOT IN (SELECT key FROM held)))
     OR (w.ended_at > now() - interval '1 day'
         AND EXISTS (SELECT FROM saga.step t WHERE t.worker_id = w.id))
 """
@@ -96,6 +113,7 @@ def register(
             "code": list(code),
             "handover": handover,
             "python": PYTHON,
+            "presence": _new_key(),
         },
     ).fetchone()
     assert row is not None
@@ -106,12 +124,41 @@ def register(
 def hold(connection: psycopg.Connection, worker_id: int) -> bool:
     """Takes the presence lock for as long as the connection lives; False while another has it.
 
-    That is an earlier connection of the same worker, which the server does not know to be dead.
+    That is an earlier connection of the same worker, which the server does not know to be dead; or
+    a stranger, whom the worker leaves it to, and takes another.
     """
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", (PRESENCE, worker_id % 2**31)
-    ).fetchone()
+    row = connection.execute(_PRESENCE_OF, {"id": worker_id}).fetchone()
+    key = row[0] if row else worker_id % 2**31
+    if _try_lock(connection, key):
+        return True
+    parameters = {"presence": PRESENCE, "key": key}
+    stranger = connection.execute(_PRESENCE_STRANGER, parameters).fetchone()
+    if stranger is None:
+        return False
+    _tell_of(stranger, "a lock of this worker")
+    key = _new_key()
+    connection.execute(_MOVE_PRESENCE, {"id": worker_id, "new": key})
+    return _try_lock(connection, key)
+
+
+def _try_lock(connection: psycopg.Connection, key: int) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (PRESENCE, key)).fetchone()
     return bool(row and row[0])
+
+
+def _new_key() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _tell_of(stranger: tuple[int, str, int], what: str) -> None:
+    _, role, pid = stranger
+    log.warning(
+        "%s is held by role %s (session %s), which is no worker's: another is taken. End that "
+        "session, or the role's right to connect.",
+        what,
+        role,
+        pid,
+    )
 
 
 def renew(connection: psycopg.Connection, worker_id: int, lease: float) -> float | None:
@@ -171,13 +218,33 @@ def unseat(connection: psycopg.Connection, patience: float) -> bool:
     return bool(connection.execute(_UNSEAT, {"leader": LEADER, "patience": patience}).fetchall())
 
 
+def move_lead(connection: psycopg.Connection) -> bool:
+    """Whether the leader's lock was held by a stranger, so that there is another one now."""
+    stranger = connection.execute(_LEAD_STRANGER, {"leader": LEADER}).fetchone()
+    if stranger is None:
+        return False
+    _tell_of(stranger, "the lock of the sweepers' leader")
+    connection.execute(_MOVE_LEAD, {"old": stranger[0], "new": _new_key()})
+    return True
+
+
 def lead(connection: psycopg.Connection, seconds: float) -> bool:
     """Waits so long, in the server, to become the sweepers' leader; whether it did.
 
     Waiting costs no queries, and ends the moment the leader's connection does.
     """
+    key = _lead_key(connection)
+    limit = f"{seconds * 1000:.0f}ms"
     try:
-        connection.execute(_LEAD, {"leader": LEADER, "limit": f"{seconds * 1000:.0f}ms"})
+        connection.execute(_LEAD, {"leader": LEADER, "key": key, "limit": limit})
     except psycopg.errors.LockNotAvailable:
         return False
-    return True
+    if _lead_key(connection) == key:
+        return True
+    connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LEADER, key))  # another one leads
+    return False
+
+
+def _lead_key(connection: psycopg.Connection) -> int:
+    row = connection.execute("SELECT key FROM saga.lead").fetchone()
+    return row[0] if row else 0

@@ -165,6 +165,8 @@ class Sweeper:
             self._stay_busy()  # another may just have been told of something
         elif workers.unseat(store.connection, self._patience):
             log.warning("the sweepers' leader is silent and was unseated")
+        else:
+            workers.move_lead(store.connection)
         return self._leads
 
     def _check_broker(self, store: Store) -> None:
