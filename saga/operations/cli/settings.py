@@ -21,14 +21,16 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Raises a usage error when none is given."""
+        """As libpq reads it. Raises a usage error when none is given, and InvalidInput."""
         url = self.database or os.environ.get("SAGA_DATABASE_URL")
         if not url:
             raise click.UsageError(
                 "No database: give --database-url or set SAGA_DATABASE_URL. "
                 "`saga dev` starts one here and prints its URL."
             )
-        return url
+        from saga.storage.urls import libpq_url
+
+        return libpq_url(url)
 
     @property
     def broker_url(self) -> str | None:
