@@ -120,12 +120,17 @@ class StandInCatalog(Catalog):
         return made
 
     def function_of(self, target: Any) -> Function:
-        """What runs for a step, a compensation or a probe of this registry; InvalidInput else."""
+        """What runs for a step, a compensation or a probe of this registry, or for a step or a
+        compensation of this name; InvalidInput else.
+        """
         is_step = isinstance(target, StepDefinition)
         wanted: Any = cast("Any", target).function if is_step else target
         steps = self._registry.steps()
+        if isinstance(target, str):
+            named = [*steps, *self._undos.values()]
+            wanted = next((one.function for one in named if one.name == target), None)
         known = [step.function for step in steps] + [undo.function for undo in self._undos.values()]
-        if wanted not in [*known, *(step.prober for step in steps)]:
+        if wanted is None or wanted not in [*known, *(step.prober for step in steps)]:
             raise InvalidInput(f"{target!r} is no step, compensation or probe of this world")
         return cast("Function", wanted)
 

@@ -134,9 +134,12 @@ class World:
     ) -> None: ...
     @overload
     def replace(self, target: Callable[P, object], function: Callable[P, object]) -> None: ...
+    @overload
+    def replace(self, target: str, function: Callable[..., object]) -> None: ...
     def replace(self, target: Any, function: Any) -> None:
         """Calls `function` (`def` or `async def`, with the same parameters) in the place of a step,
-        a compensation or a probe.
+        a compensation or a probe. A step and a compensation may be given by name, too, here and
+        below.
         """
         self._stand_ins.replace(self._catalog().function_of(target), function)
 

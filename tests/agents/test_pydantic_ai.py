@@ -24,7 +24,7 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import DynamicToolset
 
-from saga import DefinitionError, SagaFailed, saga
+from saga import DefinitionError, InvalidInput, SagaFailed, saga
 from saga.tasks.agents.pydantic_ai import SagaDurability
 from saga.testing import World
 
@@ -311,6 +311,34 @@ def test_an_answer_is_heard_when_it_is_whole(world: World) -> None:
             return [text async for text in stream.stream_text(debounce_by=None)]
 
     assert world.run(run())[-1] == "done and done"
+
+
+def test_a_test_of_the_users_own(world: World) -> None:
+    """Steps that nobody has in hand are named."""
+    agent = durable(scripted([("hold", {"cents": 5})], "done"))
+    undone: list[tuple[str | None, int]] = []
+
+    def release(result: str | None, cents: int) -> None:
+        undone.append((result, cents))
+
+    @agent.tool_plain(metadata={"saga": {"compensation": release}})
+    def hold(cents: int) -> str:
+        return f"hold {cents}"
+
+    @saga
+    async def run() -> str:
+        return (await agent.run("Hello")).output
+
+    world.lose("agent.hold", times=1)
+    going = world.start(run())
+    assert (going.result(), going.attempts("agent.hold")) == ("done", [2])
+    world.fail("agent.model.request", ConnectionError(), times=1)
+    assert world.run(run()) == "done"
+    world.lose("agent.hold", happens=False)
+    going = world.start(run())
+    assert (going.status, undone) == ("compensated", [(None, 5)])
+    with pytest.raises(InvalidInput, match=r"'agent\.hole' is no step"):
+        world.fail("agent.hole")
 
 
 def test_one_name_for_two_agents() -> None:
