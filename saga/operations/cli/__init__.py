@@ -13,6 +13,7 @@ main = SagaGroup(
         "dev": "saga.operations.cli.dev:command",
         "demo": "saga.operations.cli.demo:command",
         "migrate": "saga.operations.cli.migrate:command",
+        "grants": "saga.operations.cli.grants:command",
         "check": "saga.operations.cli.check:command",
         "worker": "saga.operations.cli.worker:command",
         "serve": "saga.operations.cli.serve:command",
