@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from saga.core import failures
@@ -44,8 +44,7 @@ class Failed:
 Verdict: TypeAlias = Waiting | Finished | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a saga wants now."""
 
     commands: tuple[Command, ...]

@@ -5,8 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from saga.core.context import idempotency_key
@@ -30,8 +29,7 @@ def step_of(task: str) -> str:
     return task.removeprefix(_STEP)
 
 
-@dataclass(frozen=True, slots=True)
-class WakeUp:
+class WakeUp(NamedTuple):
     """One hint: `task` is for the step (see `task_of`; or ADVANCE), `queue` where it may run."""
 
     queue: str

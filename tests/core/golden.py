@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,9 @@ def journal_of(world: World) -> dict[str, Any]:
         "order": list(world.order),
         "input": world.input,
         "asks": [_flat(row.ask) for row in world.rows.values()],
-        "events": [asdict(event) for event in world.events],
+        "events": [event._asdict() for event in world.events],
         "recorded": [
-            [asdict(item) for item in world.recorded(after)]
+            [item._asdict() for item in world.recorded(after)]
             for after in range(len(world.events) + 1)
         ],
         "seen": [[told(seen.verdict), seen.exposed] for seen in world.seen],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -56,7 +56,7 @@ def _history(world: World, *, stored: bool = False, digests: bool = True) -> lis
         intent = world.rows[item.position, item.undo].ask.intent
         held = not item.undo and intent.kind in ("step", "child", "approval")
         args = intent.args if held and (stored or not digests) else None
-        found.append(replace(item, args=args, digest=item.digest if digests else None))
+        found.append(item._replace(args=args, digest=item.digest if digests else None))
     return found
 
 
@@ -273,7 +273,7 @@ def test_without_a_digest_sets_may_stand_in_any_order() -> None:
     step: StepDefinition[..., str] = StepDefinition(paint)
     with World(_asks(lambda: step({"red", "blue", "green"}))) as world:
         history = [
-            replace(item, args='{"colours":["red","green","blue"]}', digest=None)
+            item._replace(args='{"colours":["red","green","blue"]}', digest=None)
             for item in _history(world)
         ]
         asked = _asks(lambda: step({"green", "red", "blue"}))

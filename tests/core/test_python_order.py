@@ -8,7 +8,6 @@ import inspect
 # Before our own package, as import sorters have it: the name that we cannot replace.
 from asyncio import wait_for
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -146,7 +145,7 @@ def test_the_order_of_a_journal_is_found(case: str, order: Order) -> None:
 def test_what_fits_no_order_is_shown_in_that_of_today() -> None:
     with _told(waits_beside_a_task, ORDERS[0]) as world:
         recorded = world.recorded(0)
-        recorded[1] = replace(recorded[1], name="free")
+        recorded[1] = recorded[1]._replace(name="free")
         run = replay_in_its_order(waits_beside_a_task, SAGA_ID, world.input, START, recorded, ())
         with pytest.raises(Divergence, match=r"step free +step dear"):
             run.decide()
@@ -169,7 +168,7 @@ def test_what_asks_in_one_order_only_is_not_tried_in_others(
 
     monkeypatch.setattr(Run, "catch_up", catch_up)
     with World(plain) as world:
-        recorded = [replace(world.recorded(0)[0], name="free")]
+        recorded = [world.recorded(0)[0]._replace(name="free")]
         tried.clear()
         replay_in_its_order(plain, SAGA_ID, world.input, START, recorded, ()).close()
         assert len(tried) == 1

@@ -7,7 +7,6 @@
 # Celery has no types.
 
 from collections.abc import Generator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -255,7 +254,7 @@ def test_an_unknown_outcome_is_final_unless_somebody_can_be_asked(app: Celery) -
         first = Work(StepKey(uuid4(), 1, False), "a saga", Intent("step", name), 1, 0)
         outcomes = [attempts.run(first)]
         if outcomes[0].state == "unknown":
-            outcomes.append(attempts.run(replace(first, attempt=2, in_doubt=True)))
+            outcomes.append(attempts.run(first._replace(attempt=2, in_doubt=True)))
         return [(outcome.state, outcome.in_doubt) for outcome in outcomes]
 
     assert states(plain.name) == [("failed", True)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 EventKind = Literal["settled", "signal", "taken_back"]
 Outcome = Literal["succeeded", "failed", "cancelled", "skipped", "blocked"]
@@ -12,8 +11,7 @@ has to decide, which settles an undo for its scope and nothing else."""
 AskKind = Literal["step", "timer", "signal", "approval", "child"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One entry of a saga's journal that its code can see."""
 
     number: int
@@ -35,8 +33,7 @@ class Event:
     """The signal's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A command that the journal already holds."""
 
     position: int

@@ -8,7 +8,6 @@ else: all that threads share is statements.
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -232,7 +231,7 @@ class Advancer:
             arguments = {position: stored.get(position) for position in positions or ()}
             return Evidence(arguments, store.other_pythons(saga_id))
 
-        return news if positions is None else replace(news, evidence=self._shared.call(read))
+        return news if positions is None else news._replace(evidence=self._shared.call(read))
 
     def _decide(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool, park: str | None
@@ -288,7 +287,9 @@ class Advancer:
             self._watch.close(live)
         else:
             self._cache.keep(live)
-        return grant if grant is None else replace(grant, fence=live.seen.fence)
+        if grant is None or grant.fence == live.seen.fence:
+            return grant
+        return grant._replace(fence=live.seen.fence)
 
     def _go_on_after(self, live: Live, decided: Decided) -> None:
         """What a landing sets in motion; what fails of it the sweeper finds."""

@@ -4,7 +4,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -163,7 +162,7 @@ class Conductor:
         """A step's wake-up, to a worker that knows the step; whether there is one."""
         queue = self._handover.queue_of(wakeup.queue, step_code(step_of(wakeup.task)))
         if queue is not None:
-            self._outbox.publish([replace(wakeup, queue=queue)])
+            self._outbox.publish([wakeup._replace(queue=queue)])
             self._outbox.send()
         return queue is not None
 

@@ -8,20 +8,22 @@ saga; it is recorded by itself where something may have.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from saga.core.loop.events import Event
 from saga.core.rows import StepRow
 from saga.core.states import ENDED, SagaStatus
 from saga.engine.attempt.work import Outcome, Work
-from saga.storage.hot.rows import Landing, Move, NewStep, Seen, Settled
+from saga.storage.hot.rows import FRESH_LIST, Landing, Move, NewStep, Seen, Settled
 from saga.wakeups.message import WakeUp
+
+_FRESH_DICT: Any = dict
 
 Key = tuple[int, bool]
 """A step within its saga: its position, and whether its undo is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     """An attempt has ended, at a time of the database's clock."""
 
     work: Work
@@ -93,8 +95,7 @@ class Evidence:
     pythons: str | None  # other versions than this process's that the saga was on
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """What a round of deciding begins with, besides what the process knew of the saga.
 
     `direct`: an outcome that is to land with the decision; `events`: one that was just recorded,
@@ -121,11 +122,11 @@ class Decided:
 
     landing: Landing | None = None
     grant: Work | None = None
-    wakeups: list[WakeUp] = field(default_factory=list[WakeUp])
-    opened: dict[Key, str] = field(default_factory=dict[Key, str])
-    closed: list[Key] = field(default_factory=list[Key])
-    dropped: list[Key] = field(default_factory=list[Key])
-    recalled: list[int] = field(default_factory=list[int])  # positions of children
+    wakeups: list[WakeUp] = field(default_factory=FRESH_LIST)
+    opened: dict[Key, str] = field(default_factory=_FRESH_DICT)
+    closed: list[Key] = field(default_factory=FRESH_LIST)
+    dropped: list[Key] = field(default_factory=FRESH_LIST)
+    recalled: list[int] = field(default_factory=FRESH_LIST)  # positions of children
     rows: list[StepRow] | None = None  # as they will be, of a saga that compensates
     cause: BaseException | None = None  # what the saga's code has raised
     may_grant: bool = True  # whether the thread that decides can take a step

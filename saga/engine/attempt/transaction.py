@@ -1,7 +1,6 @@
 """Steps that commit the user's writes with their outcome: exactly once, for this database."""
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -107,4 +106,4 @@ class Transactions:
 def without_doubt(outcome: Outcome) -> Outcome:
     """What was rolled back had no effect, whatever the exception looked like."""
     state = "retrying" if outcome.state == "unknown" else outcome.state
-    return replace(outcome, state=state, in_doubt=False)
+    return outcome._replace(state=state, in_doubt=False)

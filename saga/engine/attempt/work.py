@@ -1,8 +1,8 @@
 """A lease in a worker's hand, and how an attempt ended."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from saga.core.context import idempotency_key
@@ -13,8 +13,7 @@ FinalState = Literal["succeeded", "failed"]
 OpenState = Literal["retrying", "unknown", "blocked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """An attempt of a step or an undo whose lease this process holds. Payloads are JSON text."""
 
     key: StepKey
@@ -44,8 +43,7 @@ class Work:
         return idempotency_key(*self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an attempt ended. `retry_in` in seconds, for `retrying` and `unknown`."""
 
     state: FinalState | OpenState
@@ -55,7 +53,7 @@ class Outcome:
     retry_in: float | None = None
     reason: str | None = None
     traceback: str | None = None
-    cause: BaseException | None = field(default=None, compare=False)  # for those who watch
+    cause: BaseException | None = None  # for those who watch
 
     @property
     def is_final(self) -> bool:
