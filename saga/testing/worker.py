@@ -25,14 +25,14 @@ from saga.engine.advance.conductor import CACHE_BYTES
 from saga.engine.advance.decider import Decider
 from saga.engine.advance.handover import Handover
 from saga.engine.advance.leases import Leases
-from saga.engine.advance.shared_store import ClaimJob, RecordJob, SharedStore, work_of
-from saga.engine.advance.stages import Attempted
+from saga.engine.advance.shared_store import ClaimJob, LandJob, RecordJob, SharedStore, work_of
+from saga.engine.advance.stages import Attempted, Decided, Decision
 from saga.engine.attempt.attempt import Attempts
 from saga.engine.attempt.catalog import Catalog
 from saga.engine.attempt.event_loop import EventLoopThread
 from saga.engine.attempt.transaction import without_doubt
 from saga.engine.attempt.work import Outcome, Work
-from saga.storage.hot.rows import Known, Landed, Landing, Loaded, Move
+from saga.storage.hot.rows import Known, Landed, Loaded, Move
 from saga.storage.hot.store import Store
 from saga.testing.store import MemoryStore
 from saga.testing.tables import Tables
@@ -141,15 +141,20 @@ class MemoryShared(SharedStore):
     def steps(self, saga_id: UUID) -> list[StepRow]:
         return self.store.load_steps(saga_id)
 
-    def land(
-        self, landing: Landing, grant: Work | None, wakeups: Sequence[WakeUp]
-    ) -> Landed | None:
-        landed = self.store.land([landing], self._id).get(landing.saga_id)
+    def land(self, decided: Decided) -> Landed | None:
+        landing = decided.landing
+        landed = landing and self.store.land([landing], self._id).get(landing.saga_id)
         if landed is not None:
-            if grant is not None:
-                self._leases.grant(grant)
-            self._broker.publish(wakeups)
+            if decided.grant is not None:
+                self._leases.grant(decided.grant)
+            self._broker.publish(decided.wakeups)
         return landed
+
+    def decide(self, decide: Callable[[], Decision]) -> LandJob:
+        job = LandJob(None, decide())
+        if job.to_land is not None:
+            job.landed = self.land(job.to_land)
+        return job
 
     def call(self, function: Callable[[Store], T]) -> T:
         return function(self.store)

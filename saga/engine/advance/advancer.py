@@ -2,12 +2,13 @@
 
 Everything is optimistic. A decision is made from what this process knows and lands only if that was
 all there was to know; otherwise the outcome is recorded by itself, the saga is loaded and decided
-upon again. A saga's code runs on the thread that wants something of the saga, and holds up nobody
-else: all that threads share is statements.
+upon again. A saga's code that may take long runs on the thread that wants something of the saga,
+and holds up nobody else: all that threads share is statements, and decisions that take no time.
 """
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -25,6 +26,7 @@ from saga.engine.advance.stages import (
     AskedAgain,
     Attempted,
     Decided,
+    Decision,
     Doubted,
     Evidence,
     Held,
@@ -39,9 +41,6 @@ from saga.wakeups.message import ADVANCE, WakeUp
 from saga.wakeups.outbox import Outbox
 
 log = logging.getLogger("saga.engine")
-
-Decision = Decided | AskedAgain | Doubted | Held | RecordFirst | None
-"""None: there is nothing to do."""
 
 _ROUNDS = 4  # conflicts before a thread waits
 
@@ -171,8 +170,7 @@ class Advancer:
                 if live is None:
                     return None
                 news = self._with_evidence(saga_id, news, doubted)
-                decided = self._decide(live, loaded, news, may_grant, park)
-                landed = self._land(live, decided)
+                decided, landed = self._decide_and_land(live, loaded, news, may_grant, park)
                 if landed is not None:
                     return self._confirm(live, decided, landed)
                 attempted = news.direct
@@ -233,17 +231,30 @@ class Advancer:
 
         return news if positions is None else news._replace(evidence=self._shared.call(read))
 
+    def _decide_and_land(
+        self, live: Live, loaded: Loaded | None, news: News, may_grant: bool, park: str | None
+    ) -> tuple[Decision, Landed | None]:
+        """What follows at once from an outcome, with the other threads' batch; else by itself."""
+        may_grant = may_grant and not self._shared.is_refused
+        decide = partial(self._decide, live, loaded, news, may_grant, park)
+        if loaded is None and news.direct and self._watch.is_quick(live):
+            job = self._shared.decide(decide)
+            decided = job.decided
+            if job.to_land is not None:
+                return decided, job.landed
+        else:
+            decided = decide()
+        if isinstance(decided, Decided) and decided.turns_round:
+            self._loader.load_rows(live)
+            decided = self._decider.turn_round(live, decided, news)
+        return decided, self._land(live, decided)
+
     def _decide(
         self, live: Live, loaded: Loaded | None, news: News, may_grant: bool, park: str | None
     ) -> Decision:
         if park is not None and live.status in FORWARD:
             return self._decider.park(live, news, park)
-        may_grant = may_grant and not self._shared.is_refused
-        decided = self._decider.decide(live, loaded, news, may_grant=may_grant)
-        if isinstance(decided, Decided) and decided.turns_round:
-            self._loader.load_rows(live)
-            return self._decider.turn_round(live, decided, news)
-        return decided
+        return self._decider.decide(live, loaded, news, may_grant=may_grant)
 
     def _land(self, live: Live, decided: Decision) -> Landed | None:
         """All of a decision, or nothing: then None, and the saga is to be decided upon anew."""
@@ -259,7 +270,7 @@ class Advancer:
             self._ask_again(live.saga_id, decided)
             return None
         if isinstance(decided, Decided) and decided.landing is not None:
-            return self._shared.land(decided.landing, decided.grant, decided.wakeups)
+            return self._shared.land(decided)
         if isinstance(decided, Decided) and decided.wakeups:
             self._outbox.publish(decided.wakeups)
             self._outbox.send()

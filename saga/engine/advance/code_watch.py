@@ -11,12 +11,16 @@ from typing import TypeVar
 from uuid import UUID
 
 from saga.core import tracebacks
+from saga.core.states import SagaStatus
 from saga.engine.advance.live import Live
 
 T = TypeVar("T")
 
 _LONG = 0.05  # seconds that code computes at a stretch, before the others are let in more often
 _FAIR = 0.0001  # seconds; Python's own 0.005 costs the others most of their time
+
+_QUICK = 0.005  # seconds of computing, for which the others' decisions may wait
+_PROBATION = 100  # decisions of a definition that were quick again, until the others' wait for it
 
 MOST_INTERRUPTS = 5
 """Code that catches so many interruptions and goes on is not to be stopped by another."""
@@ -64,6 +68,7 @@ class CodeWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
+        self._on_probation: dict[tuple[str, int], int] = {}
         self._usual: float | None = None  # how often threads take turns, while it is more often
 
     def run(self, live: Live, code: Callable[[], T]) -> T:
@@ -73,6 +78,7 @@ class CodeWatch:
         if self._running:
             self._take_turns(now)
         running = self._running[thread] = Running(live, thread, now)
+        began = time.thread_time()
         try:
             try:
                 return code()
@@ -81,6 +87,27 @@ class CodeWatch:
         except RanTooLong:
             self._leave(running)  # it may have come in the middle of leaving
             raise
+        finally:
+            self._note(live, time.thread_time() - began)
+
+    def is_quick(self, live: Live) -> bool:
+        """Whether what is next for a saga takes no time, as far as its definition's other sagas
+        tell. Where its code is not at hand, that is not known.
+        """
+        if live.status == SagaStatus.COMPENSATING:
+            return live.rows is not None
+        return live.run is not None and (live.name, live.version) not in self._on_probation
+
+    def _note(self, live: Live, seconds: float) -> None:
+        definition = live.name, live.version
+        if seconds > _QUICK:
+            self._on_probation[definition] = _PROBATION
+        elif definition in self._on_probation:
+            left = self._on_probation[definition] - 1
+            if left:
+                self._on_probation[definition] = left
+            else:
+                self._on_probation.pop(definition, None)
 
     def close(self, live: Live | None) -> None:
         """Throws the saga's coroutine away, whose clean-up runs."""

@@ -1,12 +1,13 @@
 """The hot statements for all threads of a process: what several want at once is one statement.
 
-No code of a saga's runs in here, so that no saga can hold up the others: what fails for one is
-tried alone, and what is large is read elsewhere (see `Loader`).
+No saga can hold up the others: of their code only what takes no time runs in here (see `CodeWatch`)
+and is left behind should it take long; what fails for one is tried alone, and what is large is read
+elsewhere (see `Loader`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -16,11 +17,12 @@ from saga.core.states import ENDED
 from saga.engine.advance.code_watch import CodeWatch
 from saga.engine.advance.group_commit import GroupCommit, Job
 from saga.engine.advance.leases import Leases
+from saga.engine.advance.stages import Decided, Decision
 from saga.engine.attempt.work import Work
 from saga.failpoint import failpoint
 from saga.storage import workers
 from saga.storage.connect import is_lost
-from saga.storage.hot.rows import Claimed, Known, Landed, Landing, Loaded, Move, Seen
+from saga.storage.hot.rows import Claimed, Known, Landed, Loaded, Move, Seen
 from saga.storage.hot.store import Store
 from saga.storage.turning import stuck
 from saga.wakeups.bell import Ringer
@@ -72,12 +74,26 @@ class StepsJob(Job):
 
 @dataclass(slots=True, eq=False)
 class LandJob(Job):
-    """Writes a decision; what it grants and whom it wakes counts only if it lands."""
+    """Decides and writes the decision; what it grants and whom it wakes counts only if it lands."""
 
-    landing: Landing
-    grant: Work | None
-    wakeups: Sequence[WakeUp]
+    prepares: ClassVar[bool] = True
+
+    decide: Callable[[], Decision] | None
+    decided: Decision = None
     landed: Landed | None = None
+
+    def prepare(self) -> None:
+        decide, self.decide = self.decide, None
+        if decide is not None:
+            try:
+                self.decided = decide()
+            except BaseException as error:
+                self.error, self.served = error, True
+
+    @property
+    def to_land(self) -> Decided | None:
+        decided = self.decided
+        return decided if isinstance(decided, Decided) and decided.lands else None
 
 
 @dataclass(slots=True, eq=False)
@@ -147,11 +163,14 @@ class SharedStore:
         """All steps of a saga, with what undoing them needs."""
         return self._submit(StepsJob(saga_id)).rows
 
-    def land(
-        self, landing: Landing, grant: Work | None, wakeups: Sequence[WakeUp]
-    ) -> Landed | None:
+    def land(self, decided: Decided) -> Landed | None:
         """Writes a decision; None if the saga is no longer as that had seen it."""
-        return self._submit(LandJob(landing, grant, wakeups)).landed
+        job = LandJob(None, decided)
+        return self._submit(job).landed
+
+    def decide(self, decide: Callable[[], Decision]) -> LandJob:
+        """Has something decided that takes no time, by the thread that leads, and writes it."""
+        return self._submit(LandJob(decide))
 
     def call(self, function: Callable[[Store], T]) -> T:
         """Has it called with the store, by itself."""
@@ -301,26 +320,30 @@ class SharedStore:
             job.comes_back = True
 
     def _land(self, jobs: list[LandJob]) -> None:
+        decisions = [(job, decided) for job in jobs if (decided := job.to_land) is not None]
+        if not decisions:
+            return
         store = self._ready()
-        landed = store.land([job.landing for job in jobs], self._worker_id())
+        landings = [decided.landing for _, decided in decisions if decided.landing is not None]
+        landed = store.land(landings, self._worker_id())
         failpoint("P9", store.connection)
         failpoint("P10")
         wakeups: list[WakeUp] = []
         ended: list[UUID] = []
         planned: list[float] = []
-        for job in jobs:
+        for landing, (job, decided) in zip(landings, decisions, strict=True):
             job.served = True
-            job.landed = landed.get(job.landing.saga_id)
-            job.comes_back = job.landed is None or job.grant is not None
+            job.landed = landed.get(landing.saga_id)
+            job.comes_back = job.landed is None or decided.grant is not None
             if job.landed is None:
                 continue
-            if job.grant is not None:
-                self._leases.grant(job.grant)
-            wakeups += job.wakeups
-            planned += [asked.due for asked in job.landing.asked if asked.due]
-            if job.landed.awaited and job.landing.status in ENDED:
-                ended.append(job.landing.saga_id)
-        if any(job.grant is not None and job.landed is None for job in jobs):
+            if decided.grant is not None:
+                self._leases.grant(decided.grant)
+            wakeups += decided.wakeups
+            planned += [asked.due for asked in landing.asked if asked.due]
+            if job.landed.awaited and landing.status in ENDED:
+                ended.append(landing.saga_id)
+        if any(decided.grant is not None and job.landed is None for job, decided in decisions):
             self._ask_whether_refused(store)
         self._outbox.publish(wakeups, ended)
         self._ringer.plan(planned, store)

@@ -143,6 +143,11 @@ class Decided:
         return landing is not None and landing.undo_cause is not None and self.rows is None
 
     @property
+    def lands(self) -> bool:
+        """Whether there is something to write, as it stands."""
+        return self.landing is not None and not self.turns_round
+
+    @property
     def turns_round_now(self) -> bool:
         """Whether its saga compensates from here on."""
         landing = self.landing
@@ -200,6 +205,9 @@ class RecordFirst:
 
 
 RECORD_FIRST = RecordFirst()
+
+Decision = Decided | AskedAgain | Doubted | Held | RecordFirst | None
+"""None: there is nothing to do."""
 
 
 def events_in(landing: Landing) -> Iterator[Event]:
