@@ -83,8 +83,9 @@ class GroupCommit:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits, or a batch is at it."""
-        return self._led
+        """Whether somebody waits, or a batch is at it. What prepares a job is not its doing."""
+        lead = self._lead
+        return self._led and (lead is None or lead.at is None)
 
     def submit(self, job: Job) -> None:
         """Returns when the job is done; raises what went wrong with it."""
