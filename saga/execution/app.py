@@ -81,9 +81,10 @@ def install(
 ) -> Celery:
     """Makes a Celery app run sagas: its workers gain the steps as tasks, a lease and the sweeper.
 
-    Call it when the app is configured. Its tasks and settings stay as they are, but
-    `broker_channel_error_retry`, which is set unless the app has set it: without it a failover of
-    Redis ends the workers. The broker is the app's. Returns the app. Raises InvalidInput, also for
+    Call it when the app is configured. Its tasks and settings stay as they are, but two that are
+    set unless the app has set them: `broker_channel_error_retry`, without which a failover of Redis
+    ends the workers, and in workers `broker_transport`, Celery's own for Redis, which here outlives
+    what is no message. The broker is the app's. Returns the app. Raises InvalidInput, also for
     settings with which no worker would take a step; calling it twice changes nothing.
 
     Args:

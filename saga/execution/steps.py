@@ -31,6 +31,7 @@ from saga.execution.own_process import (
     has_lease,
     leave,
     process_of,
+    queues_of,
     stop_process,
     take_up_no_more,
     take_up_steps,
@@ -144,18 +145,19 @@ class SagaStep(bootsteps.StartStopStep):
 
     def _start_helper(self, hands: Hands, room: WaitingRoom | None = None) -> None:
         settings = settings_of(self._app)
-        process = partial(process_of, self._app)
+        process, queues = partial(process_of, self._app), partial(queues_of, self._app)
         self._helper = WithoutBroker(
-            broker_of(settings), settings.database_url, process, hands, room
+            broker_of(settings), settings.database_url, process, queues, hands, room
         )
         self._helper.start()
 
     def _watch(self, parent: Any, settings: Settings, sweeper: Sweeper) -> None:
         publisher = publisher_of(settings)
-        self._beat = loop_beat(parent, broker_of(settings))
+        broker = broker_of(settings)
+        self._beat = loop_beat(parent, broker)
         vitals: list[Vital] = [
             self._beat,
-            ConsumerVital(parent, publisher),
+            ConsumerVital(parent, publisher, broker),
             SweeperVital(sweeper, Postgres(settings.database_url)),
         ]
         self._watchdog = Watchdog(

@@ -16,12 +16,14 @@ from saga.wakeups.message import Publisher
 
 class ConsumerVital:
     """Messages that wait are taken while there are free slots, and the consumer may take more: its
-    prefetch may be full of tasks that wait for their rate limit, or for their time.
+    prefetch may be full of tasks that wait for their rate limit, or for their time. None is taken
+    from a broker that has become a replica.
     """
 
-    def __init__(self, worker: Any, publisher: Publisher) -> None:
+    def __init__(self, worker: Any, publisher: Publisher, broker: Broker) -> None:
         self._worker = worker
         self._publisher = publisher
+        self._broker = broker
         self._seen = -1
 
     def complaint(self) -> str | None:
@@ -31,9 +33,9 @@ class ConsumerVital:
         if not self._may_take():
             return None
         waiting = sum(self._publisher.length(queue) or 0 for queue in self._queues())
-        return (
-            f"{waiting} messages wait and none is taken, though slots are free" if waiting else None
-        )
+        if not waiting or not self._broker.takes_messages():
+            return None
+        return f"{waiting} messages wait and none is taken, though slots are free"
 
     def _may_take(self) -> bool:
         consumer = getattr(self._worker.consumer, "task_consumer", None)

@@ -10,7 +10,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
@@ -68,12 +68,14 @@ class WithoutBroker:
         broker: Broker,
         database_url: str,
         process: Callable[[], WorkerProcess],
+        queues: Callable[[], Iterable[str]],
         hands: Hands,
         room: WaitingRoom | None = None,
     ) -> None:
         self._broker = broker
         self._url = database_url
         self._process = process
+        self._queues = queues
         self._hands = hands
         self._room = room
         self._helps = threading.Event()
@@ -145,8 +147,9 @@ class WithoutBroker:
             return 0
         process = self._process()
         most = len(self._in_hand) + _CHOICE * free
-        catalog, queues = process.catalog, sorted(process.queues)
+        catalog = process.catalog
         sagas = [(saga.name, saga.version) for saga in catalog.sagas()]
+        queues = sorted(self._queues())  # as an operator has them now
         there = waiting(connection, queues, sorted(catalog.names()), sagas, most)
         found = [one for one in there if one not in self._in_hand]
         for one in random.sample(found, min(free, len(found))):

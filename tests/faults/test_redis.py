@@ -2,12 +2,19 @@
 
 import os
 import signal
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import redis
 
+from saga.execution.vital_signs import ConsumerVital
 from saga.operations.embedded import EmbeddedStack
+from saga.wakeups.broker import Broker
+from saga.wakeups.message import ADVANCE, WakeUp
+from saga.wakeups.publisher import publisher_for
 from tests.faults.arena import STEADY, Arena
 from tests.faults.code import sagas
 from tests.faults.storm import storm
@@ -119,6 +126,28 @@ def test_sagas_go_on_without_it(
     assert {ends[one] for one in done} == {"completed", "compensated"}
     assert not any(worker.is_dead for worker in workers)
     assert arena.records.takeovers() == 0
+
+
+def test_messages_that_a_replica_keeps_are_no_standstill(own_stack: EmbeddedStack) -> None:
+    """The watchdog would end all workers after a failover, which would help nobody."""
+    url = own_stack.broker_url
+    queues = SimpleNamespace(consume_from={"sagas": None})
+    worker: Any = SimpleNamespace(
+        pool=SimpleNamespace(num_processes=1),
+        consumer=None,
+        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues)),
+    )
+    publisher, broker = publisher_for(url), Broker(url)
+    vital = ConsumerVital(worker, publisher, broker)
+    vital.complaint()
+    publisher.publish([WakeUp("sagas", ADVANCE, uuid4())])
+    assert "1 messages wait and none is taken" in (vital.complaint() or "")
+    with redis.Redis.from_url(url) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        assert publisher.length("sagas") == 1
+        assert vital.complaint() is None
+    publisher.close()
+    broker.close()
 
 
 def _password(arena: Arena) -> str:

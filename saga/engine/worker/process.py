@@ -54,7 +54,6 @@ class WorkerProcess:
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.catalog = Catalog(registry)
-        self.queues = queues
         self._budget = budget or Budget()
         self._code_limit = code_limit
         self._publisher = publisher
