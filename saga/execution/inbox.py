@@ -17,6 +17,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from celery.worker.request import Request
 from saga.client.client import Client
 from saga.client.requests import StartRequest
 from saga.core.codec import encode
+from saga.core.declare.definitions import SagaDefinition
 from saga.core.declare.registry import registry
 from saga.core.tracebacks import place_of
 from saga.errors import (
@@ -176,10 +178,16 @@ _MANY = 4  # characters; a shorter word is in others
 _CUT = 40  # characters; errors name no more of a value than 60
 
 
+@cache
+def _schema(saga: SagaDefinition[..., Any]) -> str:
+    return json.dumps(saga.parameters.json_schema())
+
+
 def _words(given: Any) -> set[str]:
     """All text in it but what our own code says anyway."""
-    known = " ".join([json.dumps(s.parameters.json_schema()) for s in registry.sagas()])
-    names = {saga.name for saga in registry.sagas()}
+    sagas = registry.sagas()
+    known = " ".join(map(_schema, sagas))
+    names = {saga.name for saga in sagas}
     found: set[str] = set()
     left = [given]
     while left:
