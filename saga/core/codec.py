@@ -70,9 +70,9 @@ def check_text(text: str | bytes, field: str, limits: Limits | None = None) -> s
     return _compact(_read(text, field, limits))
 
 
-def refuse_text(text: str | bytes, field: str) -> None:
+def refuse_text(text: str | bytes, field: str, limits: Limits) -> None:
     """Raises InvalidInput for a JSON text from outside that cannot be stored."""
-    _read(text, field, None)
+    _read(text, field, limits)
 
 
 def _read(text: str | bytes, field: str, limits: Limits | None) -> Any:

@@ -68,11 +68,13 @@ def counts(service: Service) -> list[tuple[Any, ...]]:
         ('"\x01"', 400, "body"),
         ('"\ttab"', 400, "body"),
         ("\ufeff1", 400, "body"),
-        ('"' + "x" * 1_000_001 + "é" * 50_000 + '"', 413, "body"),
+        ('"' + "x" * 1_000_001 + "é" * 50_000 + '"', 413, None),
     ],
     ids=lambda value: str(value)[:20].encode("ascii", "backslashreplace").decode(),
 )
-def test_json_that_cannot_be_stored(service: Service, value: str, status: int, field: str) -> None:
+def test_json_that_cannot_be_stored(
+    service: Service, value: str, status: int, field: str | None
+) -> None:
     text = f'{{"name": "order", "input": {{"item": {value}}}}}'
     before = counts(service)
     for path, body in (
@@ -82,8 +84,38 @@ def test_json_that_cannot_be_stored(service: Service, value: str, status: int, f
         answer = service.as_("operator").raw(
             "POST", path, body.encode(), {"Content-Type": "application/json"}
         )
-        refused(answer, status, field)
+        if field is None and path != "/v1/sagas":
+            field, status = "input", 422
+        refused(answer, status, field or "input")
     assert counts(service) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("[" * 99 + "]" * 99, None),
+        ("[" * 100 + "]" * 100, 400),
+        ('"' + "x" * ((1 << 20) - 8) + '"', None),
+        ('"' + "x" * ((1 << 20) - 7) + '"', 413),
+    ],
+    ids=["deep", "too deep", "large", "too large"],
+)
+def test_limits_are_those_of_the_value(service: Service, value: str, status: int | None) -> None:
+    """100 levels and 1 MiB of what is given, as elsewhere, and not of the body around it."""
+    api = service.as_("operator")
+    kind = {"Content-Type": "application/json"}
+    given = f'{{"x":{value}}}'
+    start = '{"name": "order", "input": {"item": "x"}, "attributes": %s}'
+    saga_id = service.start("parcel", number=1)
+    for path, body, field in (
+        ("/v1/sagas", start % given, "attributes"),
+        (f"/v1/sagas/{saga_id}/signals", f'{{"name": "x", "payload": {given}}}', "payload"),
+    ):
+        answer = api.raw("POST", path, body.encode(), kind)
+        if status:
+            refused(answer, status, field)
+        else:
+            assert answer.status == 201, answer
 
 
 @pytest.mark.parametrize(

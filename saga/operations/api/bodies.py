@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Message, Receive, Scope
 
-from saga.core.codec import refuse_text
+from saga.core.codec import LIMITS, Limits, refuse_text
 from saga.errors import InvalidInput
-from saga.operations.api.problems import FieldError, Refusal
-from saga.operations.api.settings import ApiSettings
+from saga.operations.api.problems import FieldError, Refusal, status_of_limit
+from saga.operations.api.settings import AROUND, ApiSettings
 from saga.operations.api.shares import Shares
 
 _SMALL = 64 * 1024  # bytes of JSON that are checked on the event loop
@@ -19,6 +19,8 @@ _UNFINISHED = 20  # bodies of one address that are not here yet
 _HELD = 32 << 20  # bytes of bodies that are here, or on their way
 _LONGEST = 10.0  # seconds of a turn
 _REST = 2.0  # times as long as a large body took, until the next one's turn
+_AROUND_VALUES = Limits(LIMITS.size + AROUND, LIMITS.depth + 2)
+"""Of a body. Each value in it is held to the limits of values where it is taken."""
 _SENT = (b"content-length", b"transfer-encoding")
 
 
@@ -139,13 +141,12 @@ def _check(scope: Scope, body: bytes) -> None:
     if kind != b"application/json":
         raise Refusal(415, "want Content-Type: application/json")
     try:
-        refuse_text(body, "body")
+        refuse_text(body, "body", _AROUND_VALUES)
     except InvalidInput as error:
         text = str(error).removeprefix("body: ")
         place, _, message = ("", "", text) if text.startswith("not JSON") else text.rpartition(": ")
         field = FieldError(field=place or "body", message=message)
-        status = 413 if "bytes of JSON" in message else 400
-        raise Refusal(status, str(error), errors=[field]) from None
+        raise Refusal(status_of_limit(message) or 400, str(error), errors=[field]) from None
 
 
 def replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -1,7 +1,8 @@
 """Errors as RFC 9457 has them: `application/problem+json`, with the fields that are wrong."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -164,11 +165,32 @@ def _of_saga_error(error: SagaError) -> Response:
         if isinstance(error.__cause__, _PASSING):
             return problem(503, str(error))
         return problem(503, "Postgres does not answer, or all connections are in use: try again")
+    if isinstance(error, InvalidInput) and (status := status_of_limit(str(error))):
+        return problem(status, str(error), _fields(error))
     for kind, status, word in _OF_ERROR:
         if isinstance(error, kind):
             return problem(status, str(error), _fields(error), kind=word)
     log.error("unexpected %s: %s", type(error).__name__, error)
     return problem(500, type(error).__name__)
+
+
+@contextmanager
+def naming(label: str, field: str) -> Generator[None]:
+    """Errors that begin with a label of the client's name the field of the request instead."""
+    try:
+        yield
+    except InvalidInput as error:
+        text = str(error)
+        if not text.startswith(f"{label}: "):
+            raise
+        raise InvalidInput(f"{field}: {text.removeprefix(f'{label}: ')}") from None
+
+
+def status_of_limit(text: str) -> int | None:
+    """If that is what is wrong: JSON that is too large or too deep."""
+    if "bytes of JSON, at most" in text:
+        return 413
+    return 400 if "levels deep, at most" in text else None
 
 
 def _fields(error: SagaError) -> list[FieldError]:

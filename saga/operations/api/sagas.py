@@ -23,6 +23,7 @@ from saga.operations.api.params import (
     Words,
     cursor,
 )
+from saga.operations.api.problems import naming
 from saga.operations.api.services import Using
 from saga.operations.why_not import Answer, why_not
 from saga.storage.queries import SagaDetail, SagaRow, detail_page, list_sagas, standstill
@@ -78,7 +79,8 @@ def start(
         body.callback,
         traceparent,
     )
-    (handle,) = using.client.start_many([request], by=holder.name)
+    with naming(body.name, "input"):
+        (handle,) = using.client.start_many([request], by=holder.name)
     response.headers["Location"] = f"/v1/sagas/{handle.id}"
     response.status_code = 201 if handle.is_new else 200
     return Started(id=handle.id, name=body.name, key=idempotency_key, new=handle.is_new)

@@ -7,7 +7,7 @@ from typing import Any
 from saga.core.codec import LIMITS
 from saga.errors import InvalidInput
 
-_AROUND = 64 * 1024  # bytes that a body may have besides the largest JSON that is stored
+AROUND = 64 * 1024  # bytes that a body may have besides the largest JSON that is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ApiSettings:
     @property
     def largest_body(self) -> int:
         """Bytes."""
-        return LIMITS.size + _AROUND
+        return LIMITS.size + AROUND
 
     @classmethod
     def from_environment(cls, database_url: str, broker_url: str | None) -> "ApiSettings":

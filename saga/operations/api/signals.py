@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from saga.operations.api.access import Operating
 from saga.operations.api.params import Body, IdempotencyKey, Words
+from saga.operations.api.problems import naming
 from saga.operations.api.services import Using
 
 router = APIRouter(prefix="/v1/sagas/{saga_id}", tags=["talking to sagas"])
@@ -36,8 +37,9 @@ def send(
     idempotency_key: IdempotencyKey = None,
 ) -> Sent:
     """Send a signal; those of one name arrive in order."""
-    new = using.client.signal(
-        saga_id, body.name, body.payload, dedup_id=idempotency_key, sender=holder.name
-    )
+    with naming(f"signal {body.name}", "payload"):
+        new = using.client.signal(
+            saga_id, body.name, body.payload, dedup_id=idempotency_key, sender=holder.name
+        )
     response.status_code = 201 if new else 200
     return Sent(new=new)
