@@ -19,6 +19,14 @@ from saga.storage.queries.snapshot import parse_url
 
 log = logging.getLogger("saga.migrate")
 
+_HOLDER = """
+SELECT a.usename AS role, a.pid,
+       has_database_privilege(a.usesysid, current_database(), 'CREATE') AS may_migrate
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.classid = 0
+   AND l.objid::bigint = :l
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _TABLE = {"version_table": "revision", "version_table_schema": "saga"}
 _LOCK = 0x5A6A_0001  # one migrator at a time, whoever started it
 _LOCK_TIMEOUT = 2.0  # seconds for which whoever wants the table has to queue up behind us
@@ -38,15 +46,37 @@ def migrate(database_url: str, say: Callable[[str], None] = lambda _: None) -> N
     engine = create_engine(sqlalchemy_url(database_url))
     try:
         with engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            _wait_for_its_turn(connection)
             connection.execute(text("CREATE SCHEMA IF NOT EXISTS saga"))
             connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT:g}s'"))
             connection.commit()
             _upgrade(connection, say)
-            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _wait_for_its_turn(connection: Connection) -> None:
+    """Any role may take the lock: one that could not migrate is not waited for. Two that migrate
+    without it only fail, since each revision is a transaction.
+    """
+    said = False
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:l)"), {"l": _LOCK}).scalar():
+        holder = connection.execute(text(_HOLDER), {"l": _LOCK}).first()
+        connection.commit()
+        if holder is not None and not holder.may_migrate:
+            log.warning(
+                "the lock of migrations is held by role %s (session %s), which cannot migrate: it "
+                "is not waited for",
+                holder.role,
+                holder.pid,
+            )
+            return
+        if holder is not None and not said:
+            said = True
+            log.warning("role %s (session %s) is migrating: waiting", holder.role, holder.pid)
+        sleep(_PAUSE)
 
 
 def _upgrade(connection: Connection, say: Callable[[str], None]) -> None:

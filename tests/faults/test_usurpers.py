@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from saga import Client
 from saga.storage import workers
 from saga.storage.connect import connect
+from saga.storage.migrate import migrate
 from saga.storage.workers import LEADER, PRESENCE
 from tests.live.processes import shop_worker, until
 
@@ -98,3 +99,12 @@ def test_a_presence_that_a_stranger_holds_is_none(
         assert workers.missing(watcher) == (set(), {}), "and the living alive"
         assert "a lock of this worker is held by role starter_" in caplog.text
         again.close()
+
+
+def test_a_migration_does_not_wait_for_who_cannot_migrate(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with starter(database_url) as thief:
+        thief.execute("SELECT pg_advisory_lock(%s)", (0x5A6A_0001,))
+        migrate(database_url)
+    assert "the lock of migrations is held by role starter_" in caplog.text
