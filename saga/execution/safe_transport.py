@@ -14,6 +14,7 @@ from typing import Any
 
 from kombu.connection import Connection
 from kombu.transport import redis
+from kombu.utils.json import dumps
 from redis.exceptions import RedisError
 
 from saga.execution.refusals import fault_of, thrown_away
@@ -44,7 +45,20 @@ _GRACE = 2.0  # seconds
 
 
 class SafeChannel(redis.Channel):
-    """Throws away, and says so, what cannot be read."""
+    """Throws away, and says so, what cannot be read; knows whether anybody hears it."""
+
+    heard_by: int | None = None
+    """So many heard what was last said to all who listen; None: nothing was said."""
+
+    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **options: Any) -> None:
+        """As kombu's own, which does not look at the answers."""
+        if options.get("_publish_batch") is not None:
+            super()._put_fanout(exchange, message, routing_key, **options)
+            return
+        with self.conn_or_acquire() as client:
+            text = dumps(message)
+            topics = self._get_publish_topics(exchange, routing_key)
+            self.heard_by = sum(client.publish(topic, text) for topic in topics)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         reading.asks(timeout or self.brpop_timeout)

@@ -7,13 +7,20 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import Celery
 
 from saga import Client
+from saga.core.intent import Intent
+from saga.core.rows import StepKey
+from saga.engine.attempt.work import COMMITTED, Work
+from saga.execution.app import make_app
+from saga.execution.task_events import TaskEvents
 from tests.execution.test_install import PROJECT
 from tests.live.processes import PATIENCE, ROOT, announced, until
 
@@ -111,3 +118,44 @@ def test_what_events_tell_of(
     is_seen = any(event["type"] == "worker-online" for event in heard)
     assert is_seen == ("--no-events" not in command), "Flower knows of the worker"
     assert len([event for event in told if event["name"] == "ship"]) <= 1, "once a step"
+
+
+def test_nothing_is_told_while_nobody_listens(broker_url: str) -> None:
+    """Who begins to listen hears both ends of an attempt that was begun before."""
+    app: Any = make_app("postgresql://unused", broker_url)
+    events = TaskEvents(app, "here")
+    steps = count(1)
+
+    def attempt() -> Work:
+        key = StepKey(uuid4(), next(steps), undo=False)
+        return Work(key, "order", Intent("step", "charge"), attempt=1, fence=0)
+
+    def run(work: Work) -> None:
+        events.started(work, 0.0)
+        events.ended(work, COMMITTED, 0.0)
+
+    def is_quiet() -> bool:
+        run(attempt())
+        return not events._waiting
+
+    until(is_quiet, "nobody has heard the first")
+    long = attempt()
+    events.started(long, 0.0)
+    assert not events._waiting
+    with hearing(app) as heard:
+
+        def names() -> list[str]:
+            run(attempt())
+            return [event["name"] for event in list(heard) if event["type"] == "task-received"]
+
+        until(names, "somebody hears")
+        heard.clear()
+        events.ended(long, COMMITTED, 3.0)
+        until(lambda: "task-succeeded" in _told_of(long, heard), "its end is heard")
+        assert _told_of(long, heard) == ["task-received", "task-started", "task-succeeded"]
+    events.stopped()
+
+
+def _told_of(work: Work, heard: list[dict[str, Any]]) -> list[str]:
+    key = f"{work.idempotency_key}:{work.attempt}"
+    return [event["type"] for event in list(heard) if event.get("uuid") == key]
