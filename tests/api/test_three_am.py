@@ -35,7 +35,7 @@ def of(batch: str, *more: str) -> dict[str, Any]:
         ("/v1/sagas?stauts=failed", "query.stauts", "did you mean status?"),
         ("/v1/approvals?saga=x", "query.saga", "did you mean saga_id or saga_name?"),
         ("/v1/backlog?x=1", "query.x", "there are none here"),
-        (f"/v1/sagas/{UUID(int=7)}?payloads=1", "query.payloads", "there are none here"),
+        (f"/v1/sagas/{UUID(int=7)}?payloads=1", "query.payloads", "there are cursor"),
         ("/v1/workers?colour=1", "query.colour", "there are ended, limit"),
     ],
 )
