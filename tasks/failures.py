@@ -59,19 +59,19 @@ class SpendLimit(Permanent):
 
 
 def from_status(
-    service: str, status: int, message: str, wait: float | None, *, safe: bool
+    service: str, status: int, message: str, headers: Mapping[str, str], *, safe: bool
 ) -> Exception:
-    """The exception for an answer that is an error.
+    """The exception for an answer that is an error; the names of its headers are in lower case.
 
     `safe`: the call has no effect worth protecting (a read, a model call), so that a server error
-    in the middle of it can simply be retried.
+    in the middle of it can simply be retried, and `x-should-retry` goes before the status.
     """
     text = f"{service} answered {status}: {shorten(message) or 'no reason given'}"
-    if status in TRY_AGAIN or (safe and status >= 500):
-        return CallFailed(text, wait)
-    if status >= 500:
-        return Unknown(text)
-    return Permanent(text)
+    said = headers.get("x-should-retry") if safe else None
+    again = said == "true" or status in TRY_AGAIN or (safe and status >= 500)
+    if again and said != "false":
+        return CallFailed(text, wait_of(headers))
+    return Unknown(text) if status >= 500 and not safe else Permanent(text)
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

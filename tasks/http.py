@@ -19,7 +19,6 @@ from saga.tasks.failures import (
     from_status,
     problems,
     shorten,
-    wait_of,
 )
 from saga.tasks.keys import own_key
 from saga.tasks.loops import PerLoop
@@ -100,8 +99,7 @@ async def call(
     except httpx2.RequestError as error:
         _raise(error, where, safe=safe)
     if answer.status >= 300 and answer.status not in expect:
-        wait = wait_of(answer.headers)
-        raise from_status(where, answer.status, answer.body, wait, safe=safe)
+        raise from_status(where, answer.status, answer.body, answer.headers, safe=safe)
     return answer
 
 

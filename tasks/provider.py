@@ -13,7 +13,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 
 from saga import Permanent, Unknown
-from saga.tasks.failures import CallFailed, SpendLimit, from_status, shorten, wait_of
+from saga.tasks.failures import CallFailed, SpendLimit, from_status, shorten
 from saga.tasks.loops import PerLoop
 
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -59,11 +59,9 @@ def _of_status(error: anthropic.APIStatusError) -> Exception:
     if _is_spent(error, message):
         text = f"model answered {error.status_code}: the spend limit is reached: {message}"
         return SpendLimit(shorten(text, 300))
-    told = from_status("model", error.status_code, message, wait_of(headers), safe=True)
-    said = "true" if error.error_code == PACED else headers.get("x-should-retry")
-    if said == "true":
-        return CallFailed(str(told), wait_of(headers))
-    return Permanent(str(told)) if said == "false" else told
+    if error.error_code == PACED:
+        headers = {**headers, "x-should-retry": "true"}
+    return from_status("model", error.status_code, message, headers, safe=True)
 
 
 def _is_spent(error: anthropic.APIStatusError, message: str) -> bool:

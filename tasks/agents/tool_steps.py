@@ -13,12 +13,15 @@ from typing import Any, Protocol, TypedDict, cast
 from pydantic import JsonValue, validate_call
 
 from saga import DefinitionError, Retry, approval, step
-from saga.tasks.failures import MODEL_RETRY, from_status, wait_of
+from saga.tasks.failures import MODEL_RETRY, SpendLimit, from_status, shorten
 
 KEY = "saga"
 """The key of a tool's metadata: `{"saga": {"queue": "payments", "approval": True}}`."""
 
 Arguments = dict[str, JsonValue]
+SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+"""OpenAI's codes of a 429 that no waiting gets past."""
+
 _OWN = frozenset({"approval", "compensation"})
 _HERE = f"{Path(__file__).parent}/"
 
@@ -120,9 +123,11 @@ def meaning(error: Exception) -> Exception | None:
     status, answer = getattr(error, "status_code", None), getattr(error, "response", None)
     if not isinstance(status, int):
         return None
+    if status == 402 or getattr(error, "code", None) in SPENT:
+        return SpendLimit(shorten(f"model answered {status}: {error}", 300))
     headers: Any = getattr(error, "headers", None) or getattr(answer, "headers", None) or {}
-    wait = wait_of({str(name).lower(): value for name, value in headers.items()})
-    return from_status("model", status, str(error), wait, safe=True)
+    named = {str(name).lower(): str(value) for name, value in headers.items()}
+    return from_status("model", status, str(error), named, safe=True)
 
 
 def place_of_caller(*libraries: str) -> tuple[str, int]:

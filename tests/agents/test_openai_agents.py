@@ -242,9 +242,23 @@ def test_guardrails(world: World) -> None:
     assert world.run(ask("Idiot")) == "no"
 
 
-def test_what_the_provider_refuses_is_not_tried_again(world: World) -> None:
-    answer = httpx2.Response(400, request=httpx2.Request("POST", "http://model"))
-    model = Scripted(openai.BadRequestError("too long", response=answer, body=None))
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "type_", "attempts"),
+    [
+        (400, None, {}, "Permanent", 1),
+        (429, None, {"X-Should-Retry": "false"}, "Permanent", 1),
+        (429, "insufficient_quota", {"X-Should-Retry": "true"}, "SpendLimit", 1),
+        (402, None, {}, "SpendLimit", 1),
+        (400, None, {"X-Should-Retry": "true"}, "CallFailed", 10),
+        (503, None, {"Retry-After-Ms": "20"}, "CallFailed", 10),
+    ],
+)
+def test_what_the_provider_says_of_trying_again(
+    world: World, status: int, code: str | None, headers: Any, type_: str, attempts: int
+) -> None:
+    request = httpx2.Request("POST", "http://model")
+    answer = httpx2.Response(status, request=request, headers=headers)
+    model = Scripted(openai.APIStatusError("no", response=answer, body={"code": code}))
     agent = durable(Agent(name="agent", model=model))
 
     @saga
@@ -252,9 +266,11 @@ def test_what_the_provider_refuses_is_not_tried_again(world: World) -> None:
         return (await run(agent, "Hello")).final_output
 
     going = world.start(ask())
-    with pytest.raises(SagaFailed, match="answered 400"):
+    with pytest.raises(SagaFailed, match=f"answered {status}"):
         going.result()
-    assert going.attempts("agent.model") == [1]
+    assert going.attempts("agent.model") == [attempts]
+    assert going.error is not None
+    assert going.error["type"] == type_
 
 
 def test_a_crash_anywhere(world: World) -> None:

@@ -78,7 +78,7 @@ def test_outside_of_a_saga_nothing_changes() -> None:
         seen.append(ctx.messages)  # which does not get to a step
         return "here"
 
-    assert agent.run_sync("Hello").output == "done"
+    assert asyncio.run(agent.run("Hello")).output == "done"
     assert seen
 
 

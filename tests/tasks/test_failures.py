@@ -62,16 +62,16 @@ def test_retry_after_is_read_and_capped(header: str | None, seconds: float | Non
 def test_a_status_says_what_became_of_the_call(
     status: int, safe: bool, kind: type[Exception]
 ) -> None:
-    error = from_status("desk", status, "why", None, safe=safe)
+    error = from_status("desk", status, "why", {}, safe=safe)
     assert type(error) is kind
     assert str(status) in str(error)
 
 
 def test_the_wait_is_on_the_exception_only_if_there_is_one() -> None:
-    waiting = from_status("desk", 429, "", 3.0, safe=False)
+    waiting = from_status("desk", 429, "", {"retry-after": "3"}, safe=False)
     assert isinstance(waiting, CallFailed)
     assert waiting.retry_after == 3.0
-    assert not hasattr(from_status("desk", 429, "", None, safe=False), "retry_after")
+    assert not hasattr(from_status("desk", 429, "", {}, safe=False), "retry_after")
     assert issubclass(BadAnswer, CallFailed)
 
 
