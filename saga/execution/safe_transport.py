@@ -7,6 +7,8 @@ Whatever stands there and is no message (somebody's LPUSH) would end the worker 
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # kombu has no types.
 
+import mmap
+import struct
 import time
 from contextlib import suppress
 from queue import Empty
@@ -24,22 +26,23 @@ PASSING = (RedisError, OSError, Empty, *redis.Transport.connection_errors)
 
 
 class Reading:
-    """When this process last asked its broker for messages."""
+    """When a worker last asked its broker for messages. The processes of its pool see it, too."""
 
     def __init__(self) -> None:
-        self._asked: float | None = None
-        self._patience = 0.0  # seconds
+        self._shared = mmap.mmap(-1, _TIMES.size)  # stays shared after a fork
 
     def asks(self, patience: float) -> None:
         """It is answered within so many seconds."""
-        self._asked, self._patience = time.monotonic(), patience
+        _TIMES.pack_into(self._shared, 0, time.monotonic(), patience)
 
     @property
     def goes_on(self) -> bool:
         """Also of one that never asked: it has a transport of its own, or has just begun."""
-        return self._asked is None or time.monotonic() - self._asked < self._patience + _GRACE
+        asked, patience = _TIMES.unpack_from(self._shared)
+        return not asked or time.monotonic() - asked < patience + _GRACE
 
 
+_TIMES = struct.Struct("dd")
 reading = Reading()
 _GRACE = 2.0  # seconds
 

@@ -42,7 +42,7 @@ from saga.execution.pool_children import (
     Farewell,
     read_to_the_end,
 )
-from saga.execution.safe_transport import read_safely, reading
+from saga.execution.safe_transport import read_safely
 from saga.execution.settings import (
     Settings,
     broker_of,
@@ -61,7 +61,6 @@ from saga.execution.vital_signs import ConsumerVital, loop_beat
 from saga.execution.wait_for_postgres import patiently
 from saga.execution.waiting_room import WaitingRoom
 from saga.execution.without_broker import (
-    LINGERS,
     Hands,
     LoneHands,
     NoHands,
@@ -70,8 +69,6 @@ from saga.execution.without_broker import (
 )
 
 log = logging.getLogger("saga.worker")
-
-_RECONNECTS = 30.0  # seconds: the longest that Celery waits between two tries to reach its broker
 
 
 def is_installed(app: Celery) -> bool:
@@ -141,7 +138,7 @@ class SagaStep(bootsteps.StartStopStep):
             return PoolHands(parent)
         if self._farewell is not None:  # its children have some
             return NoHands()
-        return LoneHands(turn, LINGERS, lambda: turn.locked() or reading.goes_on)
+        return LoneHands(turn)
 
     def _start_helper(self, hands: Hands, room: WaitingRoom | None = None) -> None:
         settings = settings_of(self._app)
@@ -217,7 +214,7 @@ class SagaStep(bootsteps.StartStopStep):
     def _child_starts(self, **_: Any) -> None:
         if self._farewell is not None:
             self._farewell.hear(self._child_leaves)
-            self._start_helper(LoneHands(turn, _RECONNECTS, lambda: True))
+            self._start_helper(LoneHands(turn))
 
     def _child_leaves(self) -> None:
         self._help_no_more()

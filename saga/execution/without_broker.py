@@ -35,17 +35,12 @@ log = logging.getLogger("saga.wakeups")
 _EVERY = 1.0  # seconds from one look at the broker to the next
 _CALM = 0.5  # seconds until Postgres is asked again that had nothing
 _SOON = 0.05
-LINGERS = 3.0  # seconds
+_LINGERS = 3.0  # seconds for which it asks on when all is well: what was not sent may wait long
 _CHOICE = 4  # so many times as many are looked at as are taken: other workers take some, too
 
 
 class Hands(Protocol):
     """Those of a process, which do what was found."""
-
-    lingers: float
-    """Seconds for which it asks on once the broker is back: what was not sent may wait long, and
-    messages may not be read yet.
-    """
 
     def reads(self) -> bool:
         """Whether it takes messages from the broker, as far as it can tell."""
@@ -111,7 +106,7 @@ class WithoutBroker:
             self._helps.set()
         elif self._helps.is_set():
             self._well_since = min(self._well_since, now)
-            if now - self._well_since >= self._hands.lingers:
+            if now - self._well_since >= _LINGERS:
                 self._helps.clear()
                 log.warning("the broker is back")
         elif self._room is not None:
@@ -172,8 +167,6 @@ class WithoutBroker:
 class PoolHands:
     """The threads of our own pool. What they do counts as what came by a message does."""
 
-    lingers = LINGERS
-
     def __init__(self, worker: Any) -> None:
         self._worker = worker
 
@@ -204,10 +197,11 @@ def _count_out(taken: Taken, work: Callable[[], None]) -> None:
 class LoneHands:
     """Of a process that runs one step at a time, by a message or without."""
 
-    def __init__(self, turn: threading.Lock, lingers: float, reads: Callable[[], bool]) -> None:
+    def __init__(self, turn: threading.Lock) -> None:
         self._turn = turn
-        self.lingers = lingers
-        self.reads = reads
+
+    def reads(self) -> bool:
+        return self._turn.locked() or reading.goes_on
 
     def free(self) -> int:
         return 0 if self._turn.locked() else 1
@@ -220,8 +214,6 @@ class LoneHands:
 
 class NoHands:
     """Of a process whose children do the work."""
-
-    lingers = 0.0
 
     def reads(self) -> bool:
         return True
