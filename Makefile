@@ -70,7 +70,7 @@ lint: $(VENV)/.installed-dev
 
 .PHONY: test
 test: lint
-	$(BIN)/pytest --numprocesses $(WORKERS) $(PYTEST)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST)
 
 .PHONY: bench
 bench: $(VENV)/.installed-demo

@@ -32,11 +32,18 @@ def pytest_report_header() -> str:
     return pythons.header()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each pytest-xdist worker must find the same tests: no addresses in their names."""
+@pytest.hookimpl(trylast=True)  # after they were put in random order
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each pytest-xdist worker must find the same tests: no addresses in their names. It gets a
+    share of them one after the other, and begins with the slow ones: else one of these comes last
+    somewhere, and the others wait for it.
+    """
     unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if unstable:
         raise pytest.UsageError("give these parameters ids:\n" + "\n".join(unstable))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = [item for first in range(workers) for item in items[first::workers]]
 
 
 @pytest.fixture(scope="session")
