@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("saga.wakeups")
 
 _HANDED_OVER = 3600  # seconds
+_TIMEOUT = 2.0  # seconds
 _MOST_EARS = 8  # connections kept for those who wait for the ends of sagas
 
 
@@ -76,15 +77,19 @@ class SilentPublisher:
 class RedisPublisher:
     """Wake-ups of a whole batch in one pipeline on a Redis broker.
 
-    After a failure it stays quiet for a second, or for twice as long as the failure took: a broker
-    that is away, or hangs, costs little.
+    After a failure it stays quiet for a second, or for twice as long as the failure took; then one
+    thread tries it, and the others stay quiet meanwhile: a broker that is away, or hangs, costs
+    little.
     """
 
     def __init__(self, url: str, key_prefix: str = "", quiet: float = 1.0) -> None:
         import redis
 
         self._redis = redis_client(
-            url, socket_timeout=2.0, socket_connect_timeout=2.0, health_check_interval=10
+            url,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            health_check_interval=10,
         )
         self._errors = (redis.RedisError, OSError)
         self._prefix = key_prefix
@@ -97,10 +102,10 @@ class RedisPublisher:
         by_queue: dict[str, list[bytes]] = {}
         for wakeup in wakeups:
             by_queue.setdefault(self._prefix + wakeup.queue, []).append(encode(wakeup))
-        if not by_queue and not ended:
-            return
-        if self._is_quiet:
-            return
+        if (by_queue or ended) and not self._is_tried():
+            self._send(by_queue, ended)
+
+    def _send(self, by_queue: Mapping[str, Sequence[bytes]], ended: Sequence[UUID]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for key, messages in by_queue.items():
             pipe.lpush(key, *messages)
@@ -114,6 +119,19 @@ class RedisPublisher:
         except self._errors as error:
             self._fall_quiet(since)
             log.warning("wake-ups not sent, the sweeper will send them: %s", type(error).__name__)
+        else:
+            self._quiet_until = 0.0
+
+    def _is_tried(self) -> bool:
+        """Whether it is quiet, or another thread finds out if the broker is back; else this one
+        does.
+        """
+        with self._lock:
+            now = time.monotonic()
+            is_tried = now < self._quiet_until
+            if self._quiet_until and not is_tried:
+                self._quiet_until = now + _TIMEOUT  # for the others
+            return is_tried
 
     def length(self, queue: str) -> int | None:
         if self._is_quiet:
