@@ -10,6 +10,7 @@ from tests.faults.waiting import PATIENCE
 
 MODULES = ("tests.faults.wayward",)
 LIMIT = 1.0
+_WINDOW, _RATE = 4.0, 60.0  # seconds, and sagas a second
 
 
 def a_worker(arena: Arena, **options: Any) -> Any:
@@ -111,3 +112,31 @@ def _seconds(arena: Arena, key: str) -> float:
     started = [arena.start(wayward.sums, 3, key=f"{key} {n}").id for n in range(60)]
     arena.until_over(*started)
     return time.monotonic() - since
+
+
+def test_computing_in_one_saga_takes_nothing_from_what_the_others_get_done(arena: Arena) -> None:
+    """As long as there is time for all: sagas that come at a steady rate end at that rate."""
+    for _ in range(2):
+        arena.worker(modules=MODULES, code_limit=60.0, concurrency=8)
+    arena.ready()
+    _seconds(arena, "warm")
+    alone = _done_at_a_steady_rate(arena, "alone")
+    heavy = arena.start(wayward.heavy, 60.0, key="heavy")
+    arena.until(lambda: arena.records.steps(heavy.id), "it has begun")
+    beside = _done_at_a_steady_rate(arena, "beside")
+    assert heavy.status() == "running", "it was beside"
+    assert beside > 0.8 * alone, (alone, beside)
+    heavy.cancel()
+
+
+def _done_at_a_steady_rate(arena: Arena, key: str) -> int:
+    """How many of those that were started in a few seconds have ended by then."""
+    since, started = time.monotonic(), 0
+    while (now := time.monotonic() - since) < _WINDOW:
+        if started < now * _RATE:
+            arena.start(wayward.sums, 3, key=f"{key} {started}")
+            started += 1
+        else:
+            time.sleep(0.002)
+    query = "SELECT count(*) AS done FROM saga.saga WHERE key LIKE %s AND status = 'completed'"
+    return int(arena.records.query(query, f"{key} %")[0].done)
