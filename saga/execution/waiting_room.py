@@ -38,7 +38,6 @@ _SINCE, _FOR = "saga_since", "saga_for"
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    raw: bytes
     queue: str
     headers: Mapping[str, Any]
     saga: Wanted | None  # None: it waits for Postgres
@@ -87,25 +86,22 @@ class WaitingRoom:
 
     def let_out(self) -> None:
         """Sends those back to their queues that may be carried out now, and refuses those that have
-        waited long enough. A crash in here loses what was just taken. Raises Unavailable.
+        waited long enough. They leave the room in the moment in which they are elsewhere, so that
+        none is lost, whatever happens in here. Raises Unavailable.
         """
-        found = [one for raw in self._broker.take(ROOM, _AT_ONCE) if (one := _read(raw))]
+        found = {raw: _read(raw) for raw in self._broker.oldest(ROOM, _AT_ONCE)}
         if not found:
             return
         try:
-            there = self._there([one.saga for one in found if one.saga])
+            there = self._there(list(filter(None, map(_saga_of, found.values()))))
         except psycopg.Error as error:
             log.warning("messages go on waiting: %s", type(error).__name__)
             self._disconnect()
-            self._broker.put(ROOM, [one.raw for one in found])
             return
-        for one in found:
-            if one.saga is None or one.saga in there:
-                self._broker.put(one.queue, [one.raw])
-            elif time.time() - one.since < _PATIENCE:
-                self._broker.put(ROOM, [one.raw])
-            else:
-                refused(one.headers, "there is no such saga")
+        to = {raw: _place_of(one, there) for raw, one in found.items()}
+        for raw in self._broker.move(ROOM, to):
+            if to[raw] is None:
+                _tell(found[raw])
 
     def _there(self, wanted: list[Wanted]) -> set[Wanted]:
         self._connection = self._connection or connect(self._url, "saga inbox")
@@ -130,24 +126,42 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _read(raw: bytes) -> _Waiting | None:
-    """What stands in the room may be anybody's."""
+def _read(raw: bytes) -> _Waiting | Exception | str:
+    """What stands in the room may be anybody's: what is wrong with it, if it is no message."""
     try:
         message = json.loads(raw)
         if why := fault_of(message):
-            thrown_away(ROOM, why)
-            return None
+            return why
         headers = message["headers"]
         queue = str(message["properties"]["delivery_info"]["routing_key"])
         saga = headers.get(_FOR)
-        return _Waiting(raw, queue, headers, saga and _wanted(*saga), float(headers[_SINCE]))
+        return _Waiting(queue, headers, saga and _wanted(*saga), float(headers[_SINCE]))
     except (TypeError, ValueError, LookupError, RecursionError) as error:
-        thrown_away(ROOM, error)
+        return error
+
+
+def _saga_of(one: _Waiting | Exception | str) -> Wanted | None:
+    return one.saga if isinstance(one, _Waiting) else None
+
+
+def _place_of(one: _Waiting | Exception | str, there: set[Wanted]) -> str | None:
+    """The queue that it belongs into now; None: it is refused."""
+    if not isinstance(one, _Waiting):
         return None
+    if one.saga is None or one.saga in there:
+        return one.queue
+    return ROOM if time.time() - one.since < _PATIENCE else None
+
+
+def _tell(one: _Waiting | Exception | str) -> None:
+    if isinstance(one, _Waiting):
+        refused(one.headers, "there is no such saga")
+    else:
+        thrown_away(ROOM, one)
 
 
 def _wanted(identity: str | None, name: str | None, key: str | None) -> Wanted:
     """Raises ValueError or TypeError for what Postgres would not take."""
-    if "\0" in "".join(one for one in (name, key) if one is not None):
+    if b"\0" in "".join(one for one in (name, key) if one is not None).encode():
         raise ValueError
     return (None if identity is None else str(UUID(identity)), name, key)

@@ -4,7 +4,7 @@ that are put aside there.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from saga.errors import Unavailable
 from saga.wakeups.publisher import redis_client
@@ -14,6 +14,18 @@ log = logging.getLogger("saga.wakeups")
 _PATIENCE = 1.0  # seconds; whoever is slower than that is away
 _PROBE = "saga.probe"
 _PROBE_LIVES = 60  # seconds
+
+# A script that has begun to write is not refused for want of memory.
+_MOVE = """
+local moved = {}
+for i, message in ipairs(ARGV) do
+  moved[i] = redis.call('LREM', KEYS[1], -1, message)
+  if moved[i] == 1 and KEYS[i + 1] ~= '' then
+    redis.call('LPUSH', KEYS[i + 1], message)
+  end
+end
+return moved
+"""
 
 
 class Broker:
@@ -50,13 +62,25 @@ class Broker:
         except self._errors as error:
             raise _away(error) from None
 
-    def take(self, queue: str, most: int) -> list[bytes]:
-        """The oldest, at most so many. They are the caller's alone."""
+    def oldest(self, queue: str, most: int) -> list[bytes]:
+        """At most so many, which stay where they are."""
         try:
-            found = self._redis.rpop(self._prefix + queue, most)
+            found = self._redis.lrange(self._prefix + queue, -most, -1)
         except self._errors as error:
             raise _away(error) from None
-        return list(found or ())  # type: ignore[arg-type]
+        return list(found)[::-1]  # type: ignore[arg-type]
+
+    def move(self, queue: str, to: Mapping[bytes, str | None]) -> list[bytes]:
+        """Puts messages of a queue behind all others of another, or of the same (None: nowhere).
+        Those that were still there; all of it is done at once, or nothing.
+        """
+        places = ["" if place is None else self._prefix + place for place in to.values()]
+        try:
+            script = self._redis.eval
+            moved = script(_MOVE, 1 + len(to), self._prefix + queue, *places, *to)
+        except self._errors as error:
+            raise _away(error) from None
+        return [message for message, count in zip(to, moved, strict=True) if count]  # type: ignore[arg-type]
 
     def close(self) -> None:
         self._redis.close()
