@@ -271,7 +271,7 @@ class SharedStore:
         results = store.results(blind) if blind else {}
         for row in claimed:
             job = wanted[row.key]
-            job.work = self._leases.grant(work_of(row, results.get((row.saga_id, row.position))))
+            job.work = self._granted(job, work_of(row, results.get((row.saga_id, row.position))))
             job.served = job.comes_back = True
         missed = [job for job in jobs if job.work is None]
         states = store.states([job.key for job in missed]) if missed else {}
@@ -338,7 +338,7 @@ class SharedStore:
             if job.landed is None:
                 continue
             if decided.grant is not None:
-                self._leases.grant(decided.grant)
+                decided.grant = self._granted(job, decided.grant)
             wakeups += decided.wakeups
             planned += [asked.due for asked in landing.asked if asked.due]
             if job.landed.awaited and landing.status in ENDED:
@@ -347,6 +347,12 @@ class SharedStore:
             self._ask_whether_refused(store)
         self._outbox.publish(wakeups, ended)
         self._ringer.plan(planned, store)
+
+    def _granted(self, job: Job, work: Work) -> Work | None:
+        """The lease in the hand of the job's thread. None if that is held up by another's saga: the
+        lease would run out there, so it is given up, as one that no thread has.
+        """
+        return None if job.is_away else self._leases.grant(work)
 
     def _ask_whether_refused(self, store: Store) -> None:
         """A worker that was taken for dead is granted nothing: it waits until it has a new id."""
