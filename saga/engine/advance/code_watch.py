@@ -20,6 +20,7 @@ _LONG = 0.05  # seconds that code computes at a stretch, before the others are l
 _FAIR = 0.0001  # seconds; Python's own 0.005 costs the others most of their time
 
 _QUICK = 0.005  # seconds of computing, for which the others' decisions may wait
+_FEW = 2_000  # steps, among which the next undos are found in 2 ms
 _PROBATION = 100  # decisions of a definition that were quick again, until the others' wait for it
 
 MOST_INTERRUPTS = 5
@@ -95,7 +96,7 @@ class CodeWatch:
         tell. Where its code is not at hand, that is not known.
         """
         if live.status == SagaStatus.COMPENSATING:
-            return live.rows is not None
+            return live.rows is not None and len(live.rows) <= _FEW
         return live.run is not None and (live.name, live.version) not in self._on_probation
 
     def _note(self, live: Live, seconds: float) -> None:
@@ -103,11 +104,10 @@ class CodeWatch:
         if seconds > _QUICK:
             self._on_probation[definition] = _PROBATION
         elif definition in self._on_probation:
-            left = self._on_probation[definition] - 1
-            if left:
-                self._on_probation[definition] = left
-            else:
-                self._on_probation.pop(definition, None)
+            with self._lock:
+                left = self._on_probation.pop(definition, 0) - 1
+                if left > 0:
+                    self._on_probation[definition] = left
 
     def close(self, live: Live | None) -> None:
         """Throws the saga's coroutine away, whose clean-up runs."""
