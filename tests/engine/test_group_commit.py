@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from saga.engine.advance.group_commit import GroupCommit, Job
+from saga.engine.advance.shared_store import LandJob
 
 PATIENCE = 30.0
 
@@ -84,17 +85,18 @@ def test_a_batch_that_fails_wakes_all_of_its_threads() -> None:
 class Prepared(Job):
     """Prepared by a function, which must be called once, whoever leads."""
 
-    prepares = True
-
     def __init__(self, function: Callable[[], None]) -> None:
         super().__init__()
         self.function = function
         self.times = 0
 
+    @property
+    def prepares(self) -> bool:
+        return self.times == 0
+
     def prepare(self) -> None:
-        if self.times == 0:
-            self.times += 1
-            self.function()
+        self.times += 1
+        self.function()
 
 
 def test_one_that_takes_long_to_prepare_holds_up_nobody_else() -> None:
@@ -129,6 +131,57 @@ def test_one_that_takes_long_to_prepare_holds_up_nobody_else() -> None:
     assert slow.done
     assert slow.times == 1
     assert not group_commit.is_busy
+
+
+class Counted(LandJob):
+    """How often it was prepared."""
+
+    times = 0
+
+    def prepare(self) -> None:
+        self.times += 1
+        super().prepare()
+
+
+def test_what_is_decided_is_nothing_to_be_left_behind_with() -> None:
+    """Its thread may be at another's job for long: nobody would wait for what it is to lead."""
+    opens, goes_on = threading.Event(), threading.Event()
+    group_commit = GroupCommit(_goes_on, lambda: None)
+
+    def waits_for(event: threading.Event) -> Counted:
+        def decide() -> None:
+            assert event.wait(PATIENCE)
+
+        return Counted(decide)
+
+    first, own, slow, last = waits_for(opens), Counted(lambda: None), waits_for(goes_on), Job()
+    threads = _in_threads(1, lambda _: group_commit.submit(first))
+    for number, job in enumerate((own, slow)):
+        _until(lambda: first.times > 0)
+        with group_commit._mutex:  # the first is not to be left behind meanwhile
+            threads += _in_threads(1, partial(_submit, group_commit, job))
+            assert group_commit._lead is not None
+            group_commit._lead.since = time.monotonic() + PATIENCE
+        _until(lambda number=number: len(group_commit._waiting) == number + 1)
+    opens.set()
+    _until(lambda: slow.times > 0)
+    assert _all_end(_in_threads(1, lambda _: group_commit.submit(last)))
+    _until(lambda: own.done)
+    assert own.times == 1
+    goes_on.set()
+    assert _all_end(threads)
+    assert slow.times == 1
+
+
+def _submit(group_commit: GroupCommit, job: Job, _: int) -> None:
+    group_commit.submit(job)
+
+
+def _until(predicate: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not predicate():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_leaders_that_are_left_behind_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from time import monotonic
-from typing import ClassVar
 
 log = logging.getLogger("saga.engine")
 
@@ -25,8 +24,6 @@ def _closed() -> threading.Lock:
 class Job:
     """What one thread wants of the database, and what came of it."""
 
-    prepares: ClassVar[bool] = False  # whether there is something to `prepare`
-
     done: bool = False
     served: bool = False  # it knows what came of it, whatever becomes of the batch
     comes_back: bool = False  # its thread is about to want something more
@@ -36,8 +33,13 @@ class Job:
     is_away: bool = False  # its thread led, and is still at another's job
     is_left: bool = False  # with a thread that led, which is still at it
 
+    @property
+    def prepares(self) -> bool:
+        """Whether there is something to `prepare`: not from when that has begun."""
+        return False
+
     def prepare(self) -> None:
-        """What comes before its batch is served. It may be called again, and raises nothing."""
+        """What comes before its batch is served. It raises nothing."""
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ elsewhere (see `Loader`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -76,11 +76,13 @@ class StepsJob(Job):
 class LandJob(Job):
     """Decides and writes the decision; what it grants and whom it wakes counts only if it lands."""
 
-    prepares: ClassVar[bool] = True
-
     decide: Callable[[], Decision] | None
     decided: Decision = None
     landed: Landed | None = None
+
+    @property
+    def prepares(self) -> bool:
+        return self.decide is not None
 
     def prepare(self) -> None:
         decide, self.decide = self.decide, None
