@@ -141,7 +141,7 @@ DEEP = "[" * 100 + "]" * 100
         ('"x"', "object"),
         ('{"x": "' + "y" * (1 << 20) + '"}', "1048576"),
         ('{"x": ' + DEEP + "}", "nested"),
-        ('{"x": 1e5000}', "too large"),
+        ('{"x": 1e400}', "too large"),
         ('{"x": ' + "9" * 310 + ".5}", "too large"),
     ],
     ids=["array", "null", "text", "large", "deep", "huge", "infinite"],
@@ -156,7 +156,7 @@ def test_bad_input_is_refused(sql: psycopg.Connection, given: str, text: str) ->
     "given",
     [
         '{"x": ' + DEEP[1:-1] + "}",
-        '{"x": 1e4000}',
+        '{"x": 1e300}',
         '{"x": "' + "7" * 5000 + '"}',
         '{"x": 0.1e-500}',
     ],
