@@ -160,6 +160,9 @@ class WithoutBroker:
                 process.run_step(one.step, one.key)
         except Exception:
             log.exception("%s of saga %s", one.step or "a decision", one.key.saga_id)
+        except BaseException as error:  # of a step; the thread has more to do
+            what = one.step or "a decision"
+            log.warning("%s of saga %s: %s", what, one.key.saga_id, type(error).__name__)
         finally:
             self._in_hand.discard(one)
 
