@@ -164,8 +164,9 @@ class Operator:
         note; so is one whose child was started with others. What failed or was cancelled and is
         not asked for any more does not run. Steps and children that the code asked for after the
         failure are not done twice: asked for again, they give what they gave. Waits have as much
-        time left as when the saga ended. Raises Conflict if the saga has not failed, or has undone
-        anything.
+        time left as when the saga ended. One that is on its way makes the attempts that it waits
+        for now, and looks into unknown outcomes; their budget stays. A parked one decides anew.
+        Raises Conflict if there is nothing of that, or the saga has undone anything.
         """
 
         def work(connection: psycopg.Connection, held: Held) -> list[WakeUp]:

@@ -21,6 +21,7 @@ WAITS: dict[str, tuple[str | None, StepState]] = {
     "child": ("child", StepState.WAITING),
     "worker": (None, StepState.READY),
     "retry": (None, StepState.RETRYING),
+    "unknown": (None, StepState.UNKNOWN),
     "person": (None, StepState.BLOCKED),
 }
 """What a saga can wait for: the kind of the step (None: any), and its state."""
@@ -62,8 +63,8 @@ class Wait(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Wait":
-        """`approval`, `signal`, `timer`, `child`, `worker`, `retry` or `person`; `approval:refund`;
-        or a name alone. Raises InvalidInput.
+        """`approval`, `signal`, `timer`, `child`, `worker`, `retry`, `unknown` or `person`;
+        `approval:refund`; or a name alone. Raises InvalidInput.
         """
         kind, colon, name = text.partition(":")
         if kind in WAITS:
@@ -81,9 +82,10 @@ class SagaFilter:
     `since` and `until`: started at or after, and before, a time or so long ago (`2h`, `1d`);
     `older_than`: started longer ago than that. `attributes`: values, or comparisons such as
     `"amount>=10"`. `step`: it stands at this step, or failed at it. `error`: a part of the text of
-    its error, or of that of a step that is tried again or blocked, in whatever case. `waits_for`:
-    `approval`, `signal`, `timer`, `child`, `worker`, `retry`, `person` (blocked), one of these with
-    a name (`approval:refund`), or a name alone.
+    its error, or of that of a step that is tried again or blocked, in whatever case; `*` stands for
+    anything. `waits_for`: `approval`, `signal`, `timer`, `child`, `worker`, `retry`, `unknown` (its
+    outcome), `person` (blocked), one of these with a name (`approval:refund`), or a name alone.
+    `roots`: only those that no other saga has started.
     """
 
     name: str | None = None
@@ -97,6 +99,7 @@ class SagaFilter:
     step: str | None = None
     error: str | None = None
     waits_for: str | None = None
+    roots: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statuses", tuple(self.statuses))

@@ -1,7 +1,7 @@
 """One action on many sagas: one after the other, and no further once something is wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from saga.core.saga_filter import SagaFilter
-from saga.core.states import SagaStatus
+from saga.core.states import ACTIVE, SagaStatus
 from saga.errors import SagaError
 from saga.storage.queries import (
     ApprovalFilter,
@@ -100,6 +100,16 @@ def sagas_of(connection: Connection, wanted: SagaFilter, most: int | None) -> It
 
     for row in _all(page, most):
         yield Target(row.id, row.name, row.status, row.key)
+
+
+def to_retry(wanted: SagaFilter) -> SagaFilter:
+    """A filter as `retry` means it: without a status, of those that failed; if it says what they
+    wait for, of those on their way. A child that failed goes on with its parent, and is left out.
+    """
+    if not wanted.statuses and wanted.waits_for is not None:
+        return wanted.of(ACTIVE)
+    found = wanted.of([SagaStatus.FAILED])
+    return replace(found, roots=found.roots or set(found.statuses) == {SagaStatus.FAILED})
 
 
 def blocked_of(

@@ -1,26 +1,35 @@
 """The commands that fit the state of a saga, to be copied."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from saga.core.states import ENDED, FORWARD, SagaStatus, StepState
 from saga.storage.queries import SagaDetail, StepDetail
 
+_TRIED_AGAIN = (StepState.RETRYING, StepState.UNKNOWN)
 _MOST = 3  # commands of a kind, for as many steps
 
 
-def next_commands(saga: SagaDetail) -> list[str]:
-    """In the order in which somebody would try them; the words are quoted for a shell."""
-    return [shlex.join(["saga", *words]) for words in _commands(saga)]
+def next_commands(
+    saga: SagaDetail, idle: Sequence[str] = (), *, told_why: bool = False
+) -> list[str]:
+    """In the order in which somebody would try them; the words are quoted for a shell. `idle`: the
+    queues that no live worker serves; `told_why`: this is said below the answer of `why`.
+    """
+    serve = [["--app", "MODULE", "worker", "-Q", ",".join(idle)]] if idle else []
+    return [shlex.join(["saga", *words]) for words in (*serve, *_commands(saga, told_why))]
 
 
-def _commands(saga: SagaDetail) -> Iterator[list[str]]:
+def _commands(saga: SagaDetail, told_why: bool) -> Iterator[list[str]]:
     one = str(saga.id)
     yield from _of_steps(saga, one)
-    if saga.status in (SagaStatus.FAILED, SagaStatus.PARKED):
+    if saga.status in (SagaStatus.FAILED, SagaStatus.PARKED) or any(
+        step.state in _TRIED_AGAIN for step in saga.steps
+    ):
         yield ["retry", one, "--reason", "WHY"]
     if saga.status not in ENDED:
-        yield ["why", one]
+        if not told_why:
+            yield ["why", one]
         yield ["show", one, "--follow"]
     if saga.status in FORWARD:
         yield ["cancel", one, "--reason", "WHY"]

@@ -11,7 +11,7 @@ from uuid import UUID
 from saga.core.states import ENDED, SagaStatus, StepState
 from saga.operations.units import between, clock, counted, listed
 from saga.operations.why import error_text, name_of, verdict, when
-from saga.storage.queries import Crew, Standstill, StepDetail
+from saga.storage.queries import Crew, SagaDetail, Standstill, StepDetail
 
 # The most telling first: what needs somebody, then what needs nobody.
 KINDS = (
@@ -88,9 +88,10 @@ def _parked(found: Standstill) -> Reason:
 def _of_code(found: Standstill) -> Iterator[Reason]:
     """Whether anybody can decide what comes next; that is asked for now, or will be."""
     saga, crew = found.saga, found.deciders
+    again = _reopened(saga)
     what = f"version {saga.version} of {saga.name}"
     if not crew.serving and (found.undecided or not crew.elsewhere):
-        text = f"No live worker serves queue {saga.queue}, on which its code runs."
+        text = f"No live worker serves queue {saga.queue}, on which its code runs.{again}"
         yield Reason("no_worker", text, queue=saga.queue, since=saga.updated_at)
     elif not crew.able and saga.status is SagaStatus.RUNNING:  # to undo takes no code of it
         others = listed(str(version) for version in found.versions)
@@ -101,14 +102,23 @@ def _of_code(found: Standstill) -> Iterator[Reason]:
         )
         if crew.elsewhere:
             text += f" {counted(crew.elsewhere, 'worker')} with it do not serve this queue."
-        yield Reason("no_version", text, queue=saga.queue)
+        yield Reason("no_version", text + again, queue=saga.queue)
     elif found.undecided:
         note = f" ({saga.note})" if saga.note else ""
         text = (
             f"A worker on queue {saga.queue} is to decide what comes next, since "
-            f"{clock(saga.updated_at)}: {counted(crew.able, 'live worker')} can{note}."
+            f"{clock(saga.updated_at)}: {counted(crew.able, 'live worker')} can{note}.{again}"
         )
         yield Reason("deciding", text, queue=saga.queue, since=saga.updated_at)
+
+
+def _reopened(saga: SagaDetail) -> str:
+    """Of one that had ended and whose code was not asked again since; else empty."""
+    last = saga.last
+    if last is None or last.before not in ENDED or saga.updated_at > last.at:
+        return ""
+    by = f"{last.actor} let it go on" if last.actor else "it was let go on"
+    return f" It was {last.before}, {by} at {clock(last.at)}, and its code was not asked since."
 
 
 def _of_step(found: Standstill, step: StepDetail) -> Iterator[Reason]:
@@ -147,10 +157,18 @@ def _running(found: Standstill, step: StepDetail) -> Reason:
 
 
 def _blocked(step: StepDetail) -> Reason:
-    error = error_text(step.error) or (step.last.reason if step.last else None)
-    why = f" ({error})" if error else ""
+    error = error_text(step.error)
+    reason = (step.last.reason if step.last else None) or ""
+    why = error or ", ".join(filter(None, (reason.removesuffix(": a person decides"), doubt(step))))
+    why = f" ({why})" if why else ""
     text = f"{_capital(name_of(step))} is blocked{why}: a person must decide."
     return _reason("blocked", step, text)
+
+
+def doubt(step: StepDetail) -> str:
+    """Why nobody knows how an attempt ended; empty if there was none such."""
+    reasons = [one.reason for one in step.attempts if one.outcome == "unknown" and one.reason]
+    return reasons[-1] if reasons else ""
 
 
 def _ready(found: Standstill, step: StepDetail, crew: Crew) -> Reason:
@@ -166,7 +184,8 @@ def _ready(found: Standstill, step: StepDetail, crew: Crew) -> Reason:
         text = f"{what} waits {for_so_long}: none of {workers} on queue {queue} has its code{note}."
         return _reason("no_code", step, text, since=since)
     if step.state is StepState.UNKNOWN:
-        text = f"The outcome of {name_of(step)} is unknown; it is looked into"
+        why = f" ({told})" if (told := error_text(step.error) or doubt(step)) else ""
+        text = f"The outcome of {name_of(step)} is unknown{why}; it is looked into"
         text += f" {when(step.due_at, found.saga.now)}."
         return _reason("unknown", step, text, until=step.due_at)
     text = (

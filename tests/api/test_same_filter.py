@@ -63,7 +63,8 @@ class Ways:
     def by_cli(self, wanted: dict[str, Any]) -> list[str]:
         words: list[str] = []
         for name, value in wanted.items():
-            words += [f"--{name.replace('_', '-')}={one}" for one in _each(value)]
+            option = f"--{name.replace('_', '-')}"
+            words += [option if one is True else f"{option}={one}" for one in _each(value)]
         done = run("list", "--limit", "1000", "--json", *words, SAGA_DATABASE_URL=self.database_url)
         assert done.code == 0, done
         return [row["id"] for row in done.json["sagas"]]
@@ -113,8 +114,11 @@ WANTED = st.fixed_dictionaries(
         "version": st.integers(1, 3),
         "key": st.sampled_from(["k1True", "k3False", "k9"]),
         "step": st.sampled_from(["pay", "big", "mail"]),
-        "error": st.sampled_from(["declined", "100%", "smtp: 450", "_"]),
-        "waits_for": st.sampled_from(["approval", "approval:big", "big", "worker", "person"]),
+        "error": st.sampled_from(["declined", "100%", "smtp: 450", "_", "d*ed"]),
+        "waits_for": st.sampled_from(
+            ["approval", "approval:big", "big", "worker", "unknown", "person"]
+        ),
+        "roots": st.just(value=True),
         "since": st.sampled_from(["1d", "3d", "2020-01-01"]),
         "until": st.sampled_from(["1d", "2020-01-01"]),
         "older_than": st.sampled_from(["1d", "3d"]),

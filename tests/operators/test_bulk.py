@@ -148,3 +148,21 @@ def test_what_was_said_of_several_is_on_several_lines(stage: Stage) -> None:
     shown = saga(stage, *arguments).stdout
     assert "\\n" not in shown
     assert len(shown.splitlines()) == 2
+
+
+def test_a_retry_leaves_children_to_their_parents(stage: Stage) -> None:
+    stage.troubles.make("look", "nobody there")
+    parents = [stage.start(sagas.failing_journey, key=f"{n}") for n in range(2)]
+    stage.troubles.end("look")
+    failed = ("--error", "nobody*there", "--status", "failed")
+    assert len(saga(stage, "list", *failed, "--json").json["sagas"]) == 4
+    one = saga(stage, "retry", *failed, "--limit", "1", "--reason", "it is back")
+    assert (one.code, one.stdout) == (0, "1 saga: what failed is tried again: see `saga show`\n")
+    (reopened,) = acts(stage, "retry")
+    why = saga(stage, "why", str(reopened)).stdout
+    assert "It was failed, " in why
+    assert "and its code was not asked since." in why
+    assert saga(stage, "retry", *failed, "--all").code == 0
+    stage.run()
+    assert {stage.status(each) for each in parents} == {"completed"}
+    assert sorted(acts(stage, "retry")) == sorted(parents)

@@ -78,7 +78,7 @@ def test_not_if_the_code_went_on(stage: Stage) -> None:
     stage.troubles.make("look", "nobody there")
     saga = stage.start(sagas.resilient)
     assert stage.status(saga) == "completed"
-    with pytest.raises(Conflict, match="is completed: only a saga that failed can be retried"):
+    with pytest.raises(Conflict, match="is completed: only a saga that failed, or"):
         stage.ann.retry(saga)
 
 
@@ -148,3 +148,17 @@ def test_a_real_worker_takes_it_up(stage: Stage) -> None:
     stage.arena.ready(stage.worker())
     stage.ann.retry(saga)
     assert stage.arena.until_over(saga) == {saga: "completed"}
+
+
+def test_what_waits_for_its_next_attempt_makes_it_now(stage: Stage) -> None:
+    stage.troubles.make("wire", "unknown_for_long")
+    saga = stage.arena.start(sagas.transfer, key="one").id
+    stage.process.advance(saga)
+    assert stage.states(saga) == ["book succeeded", "wire unknown"]
+    stage.troubles.end("wire")
+    stage.ann.retry(saga, reason="the bank answers again")
+    stage.run()
+    assert stage.status(saga) == "completed"
+    assert stage.step(saga, 2).attempt == 2
+    with pytest.raises(Conflict, match="or waits for another attempt, can be retried"):
+        stage.ann.retry(saga)

@@ -93,7 +93,16 @@ def test_where_a_saga_stands(connection: Connection, rows: Rows) -> None:
     trying = rows.saga("trying")
     path = [StepState.READY, StepState.RUNNING, StepState.RETRYING]
     rows.step(trying, 1, path=path, name="pay", reason="SMTPError: 450 later")
+    doubtful = rows.saga("doubtful", parent_id=asks, parent_position=4)
+    path = [StepState.READY, StepState.RUNNING, StepState.UNKNOWN]
+    rows.step(doubtful, 1, path=path, name="wire", reason="Unknown: no 50% answer")
     for wanted, found in [
+        (SagaFilter(waits_for="unknown"), ["doubtful"]),
+        (SagaFilter(error="UNKNOWN*answer"), ["doubtful"]),
+        (SagaFilter(error="no 5*% answer"), ["doubtful"]),
+        (SagaFilter(error="answer*unknown"), []),
+        (SagaFilter(error="declined*", roots=True), ["blocked", "ended"]),
+        (SagaFilter(waits_for="unknown", roots=True), []),
         (SagaFilter(step="pay"), ["trying", "ended"]),
         (SagaFilter(step="unpay"), ["blocked"]),
         (SagaFilter(error="card of"), ["blocked", "ended"]),
@@ -211,3 +220,21 @@ def test_counts(connection: Connection, rows: Rows) -> None:
     assert counted() == [(4,)]
     with pytest.raises(InvalidInput, match="by: each of status"):
         counted("colour")
+
+
+def test_errors_that_differ_in_numbers_are_one_kind_if_they_are_many(
+    connection: Connection, rows: Rows
+) -> None:
+    def fail(*messages: str) -> None:
+        for message in messages:
+            rows.saga("order", SagaStatus.FAILED, error={"type": "E", "message": message})
+
+    def counted() -> dict[str | None, int]:
+        return {row.by[0]: row.count for row in stats(connection, None, ["error"])}
+
+    fail("HTTP 404", "HTTP 503", "HTTP 503", *(f"order {n} at 0xf{n}" for n in range(5)))
+    assert len(counted()) == 7
+    fail("order 17 at 0xabc", "order 17 at 0xabc")
+    assert counted() == {"E: order * at *": 7, "E: HTTP 503": 2, "E: HTTP 404": 1}
+    named = stats(connection, SagaFilter(error="E: order * at *"), ["name", "error"])
+    assert [(*row.by, row.count) for row in named] == [("order", "E: order * at *", 7)]

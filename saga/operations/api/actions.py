@@ -43,6 +43,8 @@ def cancel(saga_id: UUID, using: Using, holder: Operating, body: ReasonBody = _N
 
 @router.post("/retry", status_code=202)
 def retry(saga_id: UUID, using: Using, holder: Operating, body: ReasonBody = _NO_BODY) -> Standing:
-    """Let a failed saga go on, as its code is now; a 409 if it has not failed."""
+    """Let a failed saga go on, as its code is now, or one that waits for another attempt make it
+    now; a 409 if there is nothing to retry.
+    """
     using.operator(holder.name).retry(saga_id, reason=body.reason)
     return standing(saga_id, using)

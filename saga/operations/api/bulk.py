@@ -87,12 +87,14 @@ def cancel(body: ReasonedBody, using: Using, holder: Operating) -> BulkAnswer:
 
 @router.post("/retry")
 def retry(body: ReasonedBody, using: Using, holder: Operating) -> BulkAnswer:
-    """Let failed sagas go on from the step that failed."""
+    """Let failed sagas go on from the step that failed; with `waits_for` (`retry`, `unknown`),
+    those on their way make their next attempt now. Children that failed go on with their parents.
+    """
     operator = using.operator(holder.name)
     return _act(
         using,
         body,
-        _sagas(SagaStatus.FAILED),
+        lambda connection, wanted, most: bulk.sagas_of(connection, bulk.to_retry(wanted), most),
         lambda one: operator.retry(one.id, reason=body.reason),
     )
 

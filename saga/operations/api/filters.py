@@ -14,14 +14,15 @@ from saga.operations.api.params import Body, Moment, Version, Words
 
 _KEY = "The key that it was started with."
 _STEP = "It stands at this step or undo, or failed at it."
-_ERROR = "Part of its error, or of a step's that is tried again or blocked."
+_ERROR = "Part of its error, or of a step's that is tried again or blocked; `*` is anything."
 _WAITS = (
-    "`approval`, `signal`, `timer`, `child`, `worker`, `retry`, `person` (blocked), one of them "
-    "with a name as `approval:refund`, or a name."
+    "`approval`, `signal`, `timer`, `child`, `worker`, `retry`, `unknown`, `person` (blocked), one "
+    "of them with a name as `approval:refund`, or a name."
 )
 _SINCE = "Started since: 30m, 2h, 1d ago, or a time."
 _UNTIL = "Started before: 2h, 1d ago, or a time."
 _OLDER = "Started longer ago: 30m, 2h, 1d."
+_ROOTS = "None that another saga has started."
 _ATTRIBUTE = "`name=value`, or a range as `amount>=10`; all of them must hold."
 
 
@@ -40,6 +41,7 @@ def filter_of(name: str = "name") -> Callable[..., SagaFilter]:
         since: Annotated[Moment | None, Query(description=_SINCE)] = None,
         until: Annotated[Moment | None, Query(description=_UNTIL)] = None,
         older_than: Annotated[Moment | None, Query(description=_OLDER)] = None,
+        roots: Annotated[bool, Query(description=_ROOTS)] = False,
         attribute: Annotated[list[Words], Query(max_length=20, description=_ATTRIBUTE)] = [],  # noqa: B006 - copied
     ) -> SagaFilter:
         return checked(
@@ -55,6 +57,7 @@ def filter_of(name: str = "name") -> Callable[..., SagaFilter]:
                 step=step,
                 error=error,
                 waits_for=waits_for,
+                roots=roots,
             ),
             "query",
         )
@@ -79,6 +82,7 @@ class FilterBody(Body):
     since: Moment | None = Field(None, description=_SINCE)
     until: Moment | None = Field(None, description=_UNTIL)
     older_than: Moment | None = Field(None, description=_OLDER)
+    roots: bool = Field(False, description=_ROOTS)
     attribute: list[Words] = Field(default_factory=list[str], max_length=20, description=_ATTRIBUTE)
 
     def wanted(self) -> SagaFilter:

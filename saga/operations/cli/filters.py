@@ -19,15 +19,16 @@ _OTHERS: dict[str, dict[str, Any]] = {
     "--step": {"metavar": "STEP", "help": "It stands at this step or undo, or failed at it."},
     "--error": {
         "metavar": "TEXT",
-        "help": "Part of its error, or of a step's that is tried again or blocked.",
+        "help": "Part of its error, or of a step's that is tried again or blocked; * is anything.",
     },
     "--waits-for": {
         "metavar": "WHAT",
-        "help": "approval, signal, timer, child, worker, retry, person (blocked), one of them with "
-        "a name as approval:refund, or a name.",
+        "help": "approval, signal, timer, child, worker, retry, unknown, person (blocked), one of "
+        "them with a name as approval:refund, or a name.",
     },
     "--since": {"metavar": "WHEN", "help": "Started since: 30m, 2h, 1d ago, or a time."},
     "--until": {"metavar": "WHEN", "help": "Started before: 2h, 1d ago, or a time."},
+    "--roots": {"is_flag": True, "help": "None that another saga has started."},
     "--older-than": {"metavar": "DURATION", "help": "Started longer ago: 30m, 2h, 1d."},
 }
 
@@ -75,6 +76,7 @@ _FIELDS = (
     "until",
     "older_than",
     "attributes",
+    "roots",
 )
 
 

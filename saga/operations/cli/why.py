@@ -21,7 +21,9 @@ def command(saga_id: str) -> None:
     """Tell why a saga is not running: what it waits for, since when, until when, and for whom."""
     with reading() as connection:
         found = standstill(connection, find_saga(connection, saga_id))
-    answer, commands = why_not(found), next_commands(found.saga)
+    answer = why_not(found)
+    idle = sorted({one.queue for one in answer.reasons if one.kind == "no_worker" and one.queue})
+    commands = next_commands(found.saga, idle, told_why=True)
     value = {
         "id": answer.id,
         "status": answer.status,

@@ -1,10 +1,22 @@
 """The SQL of a filter of sagas."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, cast, exists, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 
 from saga.core.saga_filter import WAITS, Comparison, SagaFilter, Wait, checked_status, moment_of
@@ -21,9 +33,8 @@ def conditions(wanted: SagaFilter) -> list[ColumnElement[bool]]:
     """For a WHERE on `saga`. Raises InvalidInput."""
     wanted.check()
     found: list[ColumnElement[bool]] = []
-    for column, value in ((saga.c.name, wanted.name), (saga.c.version, wanted.version)):
-        if value is not None:
-            found.append(column == value)
+    same = ((saga.c.name, wanted.name), (saga.c.version, wanted.version))
+    found += [column == value for column, value in same if value is not None]
     if wanted.key is not None:
         found.append(saga.c.key == wanted.key)
         if wanted.name is None:
@@ -32,6 +43,8 @@ def conditions(wanted: SagaFilter) -> list[ColumnElement[bool]]:
         found.append(saga.c.status.in_([checked_status(s) for s in wanted.statuses]))
         if _COMMON.isdisjoint(wanted.statuses):
             found.append(saga.c.rare)
+    if wanted.roots:
+        found.append(saga.c.parent_id.is_(None))
     found += _times(wanted)
     found += [_attribute(comparison) for comparison in wanted.comparisons()]
     if wanted.step is not None or wanted.error is not None or wanted.waits_for is not None:
@@ -111,26 +124,39 @@ def _place(wanted: SagaFilter) -> ColumnElement[bool]:
     return or_(here, and_(*ended))
 
 
-def _of_step() -> ColumnElement[str]:
-    """The error of an open step; while it is tried again it stands in the history alone."""
-    last = (
+def last_reason(*after: ColumnElement[Any] | str) -> ScalarSelect[str | None]:
+    """Why a step was last moved to one of these states."""
+    return (
         select(history.c.reason)
         .where(
             history.c.saga_id == step.c.saga_id,
             history.c.position == step.c.position,
             history.c.undo == step.c.undo,
-            history.c.after == step.c.state,
+            or_(*(history.c.after == state for state in after)),
         )
         .order_by(history.c.seq.desc())
         .limit(1)
         .correlate(step)
         .scalar_subquery()
     )
-    return func.concat_ws(" ", error_line(step.c.error), last)
+
+
+def doubt() -> ColumnElement[str | None]:
+    """Why nobody knows how a blocked step ended, which its own row has no error for."""
+    return case((step.c.state == StepState.BLOCKED, last_reason(StepState.UNKNOWN)))
+
+
+def _of_step() -> ColumnElement[str]:
+    """The error of an open step; while it is tried again it stands in the history alone."""
+    return func.concat_ws(" ", error_line(step.c.error), last_reason(step.c.state), doubt())
 
 
 def _holds(text: ColumnElement[str], part: str) -> ColumnElement[bool]:
-    return func.strpos(func.lower(text), part.lower()) > 0
+    if "*" not in part:
+        return func.strpos(func.lower(text), part.lower()) > 0
+    # Between stars all is literal, and what comes before the first may stand anywhere.
+    escaped = re.sub(r"([\\%_])", r"\\\1", part).replace("*", "%")
+    return text.ilike(f"%{escaped}%")
 
 
 def _waits(wait: Wait) -> ColumnElement[bool]:
