@@ -10,8 +10,9 @@ import psycopg
 
 log = logging.getLogger("saga.workers")
 
-# First key of the advisory locks that live workers hold, and of the sweeper's. The second one stands
-# in a row: any role may take any lock, so whoever finds a stranger in its place takes another key.
+# First key of the advisory locks that live workers hold, and of the sweeper's. The second one is the
+# worker's id, as the release before this one knows it (and 0), until it stands in a row: any role
+# may take any lock, so whoever finds a stranger in its place takes another key.
 PRESENCE = 0x5A6A_0002
 LEADER = 0x5A6A_0003
 
@@ -19,8 +20,8 @@ PYTHON = ".".join(map(str, sys.version_info[:2]))
 """Of this process; a worker says it, so that a saga that moves to another Python is known by it."""
 
 _REGISTER = """
-INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover, python, presence)
-VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s, %(python)s, %(presence)s)
+INSERT INTO saga.worker (name, host, pid, queues, lease_until, code, handover, python)
+VALUES (%(name)s, %(host)s, %(pid)s, %(queues)s, now() + make_interval(secs => %(lease)s), %(code)s, %(handover)s, %(python)s)
 RETURNING id, extract(epoch FROM clock_timestamp())::float8
 """
 _RENEW = """
@@ -113,7 +114,6 @@ def register(
             "code": list(code),
             "handover": handover,
             "python": PYTHON,
-            "presence": _new_key(),
         },
     ).fetchone()
     assert row is not None

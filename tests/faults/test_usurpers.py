@@ -90,7 +90,7 @@ def test_a_presence_that_a_stranger_holds_is_none(
         assert workers.missing(watcher) == (set(), {})
         worker.close()
         until(lambda: worker_id in workers.missing(watcher)[1], "it is missed")
-        key = f"SELECT presence FROM saga.worker WHERE id = {worker_id}"
+        key = f"SELECT coalesce(presence, id) FROM saga.worker WHERE id = {worker_id}"
         take(thief, PRESENCE, database_url, key)
         assert worker_id in workers.missing(watcher)[1], "the dead look dead"
 
@@ -99,6 +99,20 @@ def test_a_presence_that_a_stranger_holds_is_none(
         assert workers.missing(watcher) == (set(), {}), "and the living alive"
         assert "a lock of this worker is held by role starter_" in caplog.text
         again.close()
+
+
+def test_the_release_before_sees_who_lives(database_url: str) -> None:
+    """In a deploy one of its workers may lead, which knows locks by workers' ids: what it misses,
+    it takes for dead.
+    """
+    with connect(database_url, "worker") as worker:
+        worker_id, _ = workers.register(worker, "w", "h", 1, ["q"], 60.0)
+        held = worker.execute(
+            "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+            " AND granted AND classid::bigint = %s AND pid = pg_backend_pid()",
+            (PRESENCE,),
+        ).fetchall()
+        assert held == [(worker_id,)]
 
 
 def test_a_migration_does_not_wait_for_who_cannot_migrate(
