@@ -22,6 +22,7 @@ from saga.errors import Conflict
 from saga.storage.starts import Standing
 
 if TYPE_CHECKING:
+    from saga.client import why_not
     from saga.core.saga_filter import SagaFilter
     from saga.storage.queries import Count, Cursor, Page, SagaDetail, SagaRow, Transition
 
@@ -52,17 +53,64 @@ class AsyncClient:
         """See `Client`."""
         self._client = AwaitingClient(database_url, broker_url, key_prefix=key_prefix)
 
+    # As `Client.start`, whose comment says why there are so many.
+    @overload
+    async def start(
+        self, saga: SagaDefinition[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncHandle[R]: ...
     @overload
     async def start(
         self,
         saga: SagaDefinition[..., R],
         /,
         *args: Any,
-        key: str | None = None,
+        key: str | None,
         version: int | None = None,
         connection: object = None,
         attributes: Mapping[str, Any] | None = None,
         callback: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        version: int | None,
+        connection: object = None,
+        attributes: Mapping[str, Any] | None = None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        connection: object,
+        attributes: Mapping[str, Any] | None = None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        attributes: Mapping[str, Any] | None,
+        callback: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncHandle[R]: ...
+    @overload
+    async def start(
+        self,
+        saga: SagaDefinition[..., R],
+        /,
+        *args: Any,
+        callback: str | None,
         **kwargs: Any,
     ) -> AsyncHandle[R]: ...
     @overload
@@ -205,6 +253,10 @@ class AsyncClient:
     async def show(self, saga: UUID | str) -> SagaDetail:
         """See `Client.show`."""
         return await _run(self._client.show, saga)
+
+    async def why(self, saga: UUID | str) -> why_not.Answer:
+        """See `Client.why`."""
+        return await _run(self._client.why, saga)
 
     async def history(
         self, saga: UUID | str, *, after: int = 0, limit: int | None = None

@@ -35,6 +35,7 @@ from saga.wakeups.message import ADVANCE, Publisher, WakeUp
 from saga.wakeups.publisher import publisher_for
 
 if TYPE_CHECKING:
+    from saga.client import why_not
     from saga.storage.queries import Count, Cursor, Page, SagaDetail, SagaRow, Transition
 
 P = ParamSpec("P")
@@ -375,6 +376,12 @@ class Client:
         its key. Raises SagaNotFound, InvalidInput (several have it), Unavailable.
         """
         return self._reading.detail(saga)
+
+    def why(self, saga: UUID | str) -> "why_not.Answer":
+        """Why a saga is not running, as `saga why` tells it: `answer`, a sentence, and all the
+        `reasons` with kind, queue, step and times, the most telling first. Raises like `show`.
+        """
+        return self._reading.why(saga)
 
     def history(
         self, saga: UUID | str, *, after: int = 0, limit: int | None = None

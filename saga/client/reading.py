@@ -15,6 +15,7 @@ from saga.errors import SagaNotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from saga.client.why_not import Answer
     from saga.storage.queries import Count, Cursor, Page, SagaDetail, SagaRow, Transition
 
 T = TypeVar("T")
@@ -48,6 +49,12 @@ class Reading:
         from saga.storage import queries
 
         return self._read(lambda c: queries.detail(c, _found(c, saga)))
+
+    def why(self, saga: UUID | str) -> "Answer":
+        from saga.client.why_not import why_not
+        from saga.storage import queries
+
+        return why_not(self._read(lambda c: queries.standstill(c, _found(c, saga))))
 
     def history(self, saga: UUID | str, after: int, limit: int | None) -> "tuple[Transition, ...]":
         from saga.storage import queries

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func
 
+from saga.client.why import verdict
 from saga.core.states import SagaStatus, StepState
-from saga.operations.why import verdict
 from saga.storage.queries import detail
 from tests.storage.rows import Rows
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func
 
+from saga.client.why_not import Answer, why_not
 from saga.core.states import SagaStatus, StepState
-from saga.operations.why_not import Answer, why_not
 from saga.storage.queries import standstill
 from tests.cli.commands import run
 from tests.storage.rows import Rows

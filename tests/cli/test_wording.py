@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from saga.client.units import counted, duration, listed
 from saga.core.moments import parse_since
-from saga.operations.units import counted, duration, listed
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,12 @@ def test_a_client_lists_counts_and_shows(database_url: str) -> None:
         assert [(kind.by, kind.count) for kind in client.stats()] == [(("running",), 3)]
         shown = client.show("b")
         assert (str(shown.id), shown.steps[0].state) == (made[1], StepState.READY)
+        why = client.why("b")
+        assert (why.id, why.reasons[0].kind) == (shown.id, "no_worker")
+        assert why.answer == "No live worker serves queue sagas, on which its code runs."
         assert [row.after for row in client.history("b")] == ["running", "ready"]
         assert [row.seq for row in client.history(shown.id, after=1)] == [2]
-        for ask in (client.show, client.history):
+        for ask in (client.show, client.why, client.history):
             with pytest.raises(SagaNotFound):
                 ask("nobody")
 

@@ -85,6 +85,7 @@ def test_a_whole_life(stage: Stage) -> None:
                 (("completed",), 20)
             ]
             shown = await talking.show("7")
+            assert (await talking.why("7")).id == shown.id
             assert (shown.id, shown.attributes["stage"]) == (begun[7].id, "shipped")
             assert (await talking.history(shown.id))[0].after == "running"
             assert (await talking.find("labelled", "7")).id == shown.id

@@ -26,7 +26,7 @@ SETS_OF_THEIR_OWN = {
     "saga/core/states.py",
     "saga/engine/attempt/work.py",
     "saga/operations/api/effects.py",
-    "saga/operations/why_not.py",
+    "saga/client/why_not.py",
     "saga/storage/queries/effects.py",
 }
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any, assert_type
 
-from saga import Client, Handle, saga, signal, step
+from saga import AsyncClient, AsyncHandle, Client, Handle, saga, signal, step
 from saga.testing import Crash, World, WorldSaga
 
 
@@ -49,6 +49,14 @@ def clients(client: Client) -> None:
     assert_type(client.start(bundle, 3, key="b", version=2, callback="https://x"), Handle[float])
     assert_type(client.start("order", item="lamp", key="order-1"), Handle[Any])
     assert_type(client.start(order, "lamp").result(), str)
+
+
+async def async_clients(client: AsyncClient) -> None:
+    assert_type(await client.start(order, "lamp"), AsyncHandle[str])
+    assert_type(await client.start(order, item="lamp", gift=True), AsyncHandle[str])
+    assert_type(await client.start(order, "lamp", key="order-1"), AsyncHandle[str])
+    assert_type(await client.start(bundle, 3, version=2, callback="https://x"), AsyncHandle[float])
+    assert_type(await client.start("order", item="lamp", key="order-1"), AsyncHandle[Any])
 
 
 def worlds(world: World) -> None:

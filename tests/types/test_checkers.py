@@ -13,17 +13,21 @@ import pytest
 from tests.live.processes import ROOT
 
 REFUSED = """\
-from saga import Client
+from saga import AsyncClient, Client
 from saga.testing import World
 from inferred import bundle, order, price
 
 
-async def wrong(client: Client, world: World) -> None:
+async def wrong(client: Client, talking: AsyncClient, world: World) -> None:
     client.start(order, item=3)  # no
     client.start(order)  # no
     client.start(order, "lamp", gfit=True)  # no
     client.start(order, "lamp", key=3)  # no
     client.start("order", "lamp")  # no
+    await talking.start(order, item=3)  # no
+    await talking.start(order)  # no
+    await talking.start(order, "lamp", gfit=True)  # no
+    await talking.start(order, "lamp", key=3)  # no
     world.run(order(3))  # no
     world.start(price("lamp")).result().strip()  # no
     await price(3)  # no

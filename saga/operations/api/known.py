@@ -4,8 +4,8 @@ import difflib
 
 from fastapi import FastAPI, Request
 
+from saga.client.units import either
 from saga.operations.api.problems import Refusal
-from saga.operations.units import either
 
 
 def refuse_unknown_parameters(request: Request) -> None:

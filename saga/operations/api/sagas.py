@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from saga.client.requests import StartRequest
+from saga.client.why_not import Answer, why_not
 from saga.core.codec import parse
 from saga.core.states import ENDED, SagaStatus
 from saga.operations.api.access import Operating, Viewer
@@ -25,7 +26,6 @@ from saga.operations.api.params import (
 )
 from saga.operations.api.problems import naming
 from saga.operations.api.services import Using
-from saga.operations.why_not import Answer, why_not
 from saga.storage.queries import SagaDetail, SagaRow, detail_page, list_sagas, standstill
 from saga.storage.starts import Standing
 

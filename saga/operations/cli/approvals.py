@@ -5,6 +5,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from saga.client.units import clock
 from saga.core.saga_filter import SagaFilter
 from saga.operations.bulk import Target, approvals_of
 from saga.operations.cli.clients import client, reading
@@ -15,7 +16,6 @@ from saga.operations.cli.params import actor, by, cursor, limit
 from saga.operations.cli.safe import compact
 from saga.operations.cli.selection import Selection, selecting
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock
 from saga.storage.queries import (
     Approval,
     ApprovalFilter,

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import click
 from rich.console import Console
 
+from saga.client.units import clock
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import SINCE, limit
 from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock
 from saga.storage.queries import AuditRow, audit, find_saga
 
 

@@ -6,11 +6,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from saga.client.units import duration
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.settings import settings
-from saga.operations.units import duration
 from saga.storage.queries import Backlog, backlog
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 
+from saga.client.units import clock
+from saga.client.why import error_text
 from saga.core.saga_filter import SagaFilter
 from saga.operations.cli.clients import reading
 from saga.operations.cli.filters import filtering
@@ -13,8 +15,6 @@ from saga.operations.cli.output import show_table
 from saga.operations.cli.params import cursor, limit
 from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock
-from saga.operations.why import error_text
 from saga.storage.queries import (
     BlockedItem,
     Cursor,

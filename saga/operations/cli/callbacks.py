@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from saga.client.connections import Connections
+from saga.client.units import clock, counted
 from saga.errors import SagaNotFound
 from saga.models.delivery import DELIVERY_STATES
 from saga.operations.cli.clients import reading
@@ -16,7 +17,6 @@ from saga.operations.cli.group import ListingGroup, SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import actor, by, cursor, limit
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock, counted
 from saga.storage import deliveries
 from saga.storage.queries import (
     CallbackFilter,

@@ -6,13 +6,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from saga.client.units import clock
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import SINCE, cursor, limit
 from saga.operations.cli.safe import compact
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock
 from saga.storage.queries import Cursor, Effect, EffectFilter, Page, effects, find_saga
 from saga.storage.queries.effects import LATELY, OUTCOMES
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from saga.client.units import duration
 from saga.errors import SagaFailed
-from saga.operations.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -2,10 +2,10 @@
 
 import click
 
+from saga.client.units import duration
 from saga.engine.worker.health_file import Sign, signs
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.settings import settings
-from saga.operations.units import duration
 
 
 @click.command("health", cls=SagaCommand)

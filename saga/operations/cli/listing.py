@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Connection
 
+from saga.client.units import between, clock
+from saga.client.why import error_text
 from saga.core.saga_filter import SagaFilter
 from saga.errors import UnknownSaga
 from saga.operations.cli.clients import reading
@@ -19,8 +21,6 @@ from saga.operations.cli.params import cursor, limit
 from saga.operations.cli.safe import safe
 from saga.operations.cli.settings import settings
 from saga.operations.cli.styles import status_text
-from saga.operations.units import between, clock
-from saga.operations.why import error_text
 from saga.storage.queries import Cursor, Page, SagaRow, known_sagas, list_sagas
 
 _KEY, _ERROR = 40, 100  # characters

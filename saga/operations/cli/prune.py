@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import click
 
 from saga.client.connections import Connections
+from saga.client.units import counted, listed
 from saga.core.states import ENDED
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.params import REASON, SINCE, actor, by, needed
 from saga.operations.cli.settings import settings
 from saga.operations.prune import Pruned, Pruning
-from saga.operations.units import counted, listed
 
 
 @click.command("prune", cls=SagaCommand)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy import Connection
 
+from saga.client.units import counted
+from saga.client.why import error_text
 from saga.core.saga_filter import SagaFilter
 from saga.operations.bulk import BulkResult, Refusal, Target, on_each, sagas_of
 from saga.operations.cli.clients import reading
@@ -20,8 +22,6 @@ from saga.operations.cli.output import show_table
 from saga.operations.cli.safe import compact, safe
 from saga.operations.cli.settings import settings
 from saga.operations.cli.styles import status_text
-from saga.operations.units import counted
-from saga.operations.why import error_text
 from saga.storage.queries import find_saga
 
 F = TypeVar("F", bound=Callable[..., Any])

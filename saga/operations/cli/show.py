@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
+from saga.client.why import verdict
 from saga.core.states import ENDED
 from saga.operations.cli.clients import reading
 from saga.operations.cli.following import follow, repeat
@@ -15,7 +16,6 @@ from saga.operations.cli.params import saga_id
 from saga.operations.cli.settings import settings
 from saga.operations.cli.timeline import render, show_traceback
 from saga.operations.next_commands import next_commands
-from saga.operations.why import verdict
 from saga.storage.queries import detail, find_saga, history, tracebacks
 
 _BATCH = 500

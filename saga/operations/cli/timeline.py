@@ -7,13 +7,13 @@ from typing import Any, cast
 from rich.console import Console
 from rich.text import Text
 
+from saga.client.units import between, clock, counted
+from saga.client.why import error_text, waits_for
 from saga.core.states import SagaStatus, StepState
 from saga.operations.cli.output import show_table
 from saga.operations.cli.safe import compact, safe, safe_lines
 from saga.operations.cli.styles import state_text, status_text
 from saga.operations.next_commands import next_commands
-from saga.operations.units import between, clock, counted
-from saga.operations.why import error_text, waits_for
 from saga.storage.queries import Attempt, SagaDetail, SignalRow, StepDetail, TracebackRow
 
 _LONGEST = 300  # characters of somebody's error or payload on one line

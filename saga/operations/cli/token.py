@@ -9,13 +9,13 @@ from rich.console import Console
 
 from saga.client.connections import Connections
 from saga.client.requests import check_words
+from saga.client.units import clock
 from saga.errors import SagaNotFound
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.params import SINCE, actor, by
 from saga.operations.cli.settings import settings
 from saga.operations.tokens import ROLES, hashed, new_token
-from saga.operations.units import clock
 from saga.storage import tokens
 from saga.storage.starts import Executor
 from saga.storage.tokens import TokenRow

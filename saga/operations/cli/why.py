@@ -4,6 +4,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from saga.client.why_not import Answer, why_not
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.params import saga_id
@@ -11,7 +12,6 @@ from saga.operations.cli.safe import safe
 from saga.operations.cli.settings import settings
 from saga.operations.cli.timeline import show_commands
 from saga.operations.next_commands import next_commands
-from saga.operations.why_not import Answer, why_not
 from saga.storage.queries import find_saga, standstill
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 
+from saga.client.units import clock, duration
 from saga.operations.cli.clients import reading
 from saga.operations.cli.group import SagaCommand
 from saga.operations.cli.output import show_table
 from saga.operations.cli.settings import settings
-from saga.operations.units import clock, duration
 from saga.storage.queries import WorkerRow, workers
 
 

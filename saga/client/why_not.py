@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from saga.client.units import between, clock, counted, listed
+from saga.client.why import error_text, name_of, verdict, when
 from saga.core.states import ENDED, SagaStatus, StepState
-from saga.operations.units import between, clock, counted, listed
-from saga.operations.why import error_text, name_of, verdict, when
 from saga.storage.queries import Crew, SagaDetail, Standstill, StepDetail
 
 # The most telling first: what needs somebody, then what needs nobody.

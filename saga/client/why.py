@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
+from saga.client.units import between, clock, counted, duration, listed
 from saga.core.states import SagaStatus, StepState
-from saga.operations.units import between, clock, counted, duration, listed
 from saga.storage.queries import SagaDetail, StepDetail
 
 _UNFINISHED = (StepState.READY, StepState.RUNNING, StepState.RETRYING, StepState.UNKNOWN)
