@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from tests.cli.commands import Done, run
+from tests.cli.commands import Done, run, spawn, until
 from tests.operators.code import sagas
 from tests.operators.stage import Stage
 
@@ -166,3 +166,27 @@ def test_a_retry_leaves_children_to_their_parents(stage: Stage) -> None:
     stage.run()
     assert {stage.status(each) for each in parents} == {"completed"}
     assert sorted(acts(stage, "retry")) == sorted(parents)
+
+
+def test_a_command_killed_in_the_middle_is_finished_by_the_same_again(stage: Stage) -> None:
+    """What it has done is done, and written down once; what it has not is as it was."""
+    many = 40
+    found = asking(stage, *([n] for n in range(many)))
+    environment = {
+        "SAGA_DATABASE_URL": stage.arena.database_url,
+        "SAGA_BROKER_URL": stage.arena.broker_url,
+    }
+    words = ("cancel", "--waits-for", "approval", "--all", "--reason", "sold out")
+    command = spawn(*words, **environment)
+    until(lambda: acts(stage, "cancel") or command.poll() is not None, "it is at it")
+    command.kill()
+    command.communicate()
+    before = acts(stage, "cancel")
+    assert 0 < len(before) < many, "killed too late to tell"
+    asleep = "SELECT id FROM saga.saga WHERE status = 'running'"
+    assert {row.id for row in stage.arena.records.query(asleep)} == {*found} - {*before}
+    again = saga(stage, *words, "--json").json
+    assert (len(again["done"]), again["refused"]) == (many - len(before), [])
+    assert sorted(acts(stage, "cancel")) == sorted(found)
+    stage.run()
+    assert {stage.status(each) for each in found} == {"cancelled"}
