@@ -1,36 +1,54 @@
-"""What is decided for others in their batch takes no time, as far as that can be known."""
+"""How long a saga's code has run, as those see it who may park it."""
 
+import threading
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
-from saga.core.states import SagaStatus
-from saga.engine.advance.code_watch import CodeWatch
+from saga.engine.advance.code_watch import CodeWatch, Running
 from saga.engine.advance.live import Live
 from saga.storage.hot.rows import Seen
 
-
-def live(status: str = SagaStatus.RUNNING, **known: Any) -> Live:
-    return Live(uuid4(), "order", 1, "sagas", status, Seen(0, 0, 0), 0, False, **known)
+PATIENCE = 30.0
 
 
-@pytest.mark.parametrize(("steps", "is_quick"), [(100, True), (10_000, False)])
-def test_undos_among_few_steps_are_found_at_once(steps: int, is_quick: bool) -> None:
-    rows = cast("Any", [None]) * steps
-    assert CodeWatch().is_quick(live(SagaStatus.COMPENSATING, rows=rows)) is is_quick
+def _running(watch: CodeWatch, code: Callable[[], None]) -> tuple[threading.Thread, Running]:
+    live = Live(uuid4(), "order", 1, "default", "running", Seen(0, 0, 0), 0, False)
+    live.run = cast("Any", type("Run", (), {"applied": 0}))
+    thread = threading.Thread(target=watch.run, args=(live, code), daemon=True)
+    thread.start()
+    for _ in range(1000):
+        if watch._running:
+            break
+        thread.join(PATIENCE / 1000)
+    (running,) = watch._running.values()
+    running.has_run_for(running.since)
+    return thread, running
 
 
-def test_two_threads_end_a_probation() -> None:
-    """The second one finds that it is over, and its saga goes on."""
-    watch = CodeWatch()
+def test_waiting_counts_for_less_than_computing() -> None:
+    """For the interpreter, say, which others have."""
+    goes_on = threading.Event()
+    thread, running = _running(CodeWatch(), lambda: cast("None", goes_on.wait(PATIENCE)))
+    assert running.has_run_for(running.since + 9.0) == pytest.approx(3.0, abs=0.5)
+    goes_on.set()
+    thread.join(PATIENCE)
 
-    class Ended(dict[Any, int]):
-        """Another thread has just ended what this one sees."""
 
-        def __contains__(self, key: object) -> bool:
-            return self.pop(key, None) is not None
+def test_computing_counts() -> None:
+    stops = threading.Event()
 
-    watch._on_probation = Ended({("order", 1): 1})
-    assert watch.run(live(), lambda: "done") == "done"
-    assert not watch._on_probation
+    def compute() -> None:
+        while not stops.is_set():
+            pass
+
+    thread, running = _running(CodeWatch(), compute)
+    for _ in range(1000):
+        if running.has_run_for(running.since) >= 0.2:
+            break
+        thread.join(PATIENCE / 1000)
+    assert running.has_run_for(running.since) >= 0.2, "by no clock but that of the processor"
+    stops.set()
+    thread.join(PATIENCE)

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _LONG = 0.05  # seconds that code computes at a stretch, before the others are let in more often
 _FAIR = 0.0001  # seconds; Python's own 0.005 costs the others most of their time
 
+_WAITS = 3.0  # so many seconds of waiting count for one of computing
 _QUICK = 0.005  # seconds of computing, for which the others' decisions may wait
 _FEW = 2_000  # steps, among which the next undos are found in 2 ms
 _PROBATION = 100  # decisions of a definition that were quick again, until the others' wait for it
@@ -41,6 +42,7 @@ class Running:
     thread: int
     since: float
     applied: int = -1  # of the journal, when somebody last looked
+    computed: float = 0.0  # seconds of its thread's, by then
     interrupts: int = 0
 
     @property
@@ -53,14 +55,25 @@ class Running:
         return tracebacks.place_in(frame)
 
     def has_run_for(self, now: float) -> float:
-        """Seconds since it last took something from its journal; a replay from the beginning, which
-        takes a millisecond an entry at the most, is not seen to.
+        """Seconds since it last took something from its journal: of computing, as others may keep
+        it from the interpreter, or a third of those of a clock, as it may wait. A replay from the
+        beginning, which takes a millisecond an entry at the most, is not seen to.
         """
         run = self.live.run
         applied = 0 if run is None else run.applied
+        computed = _computed_by(self.thread)
         if applied != self.applied:
-            self.applied, self.since = applied, now
-        return now - self.since - (self.live.seen.events / 1000 if run is None else 0.0)
+            self.applied, self.since, self.computed = applied, now, computed
+        seconds = max(computed - self.computed, (now - self.since) / _WAITS)
+        return seconds - (self.live.seen.events / 1000 if run is None else 0.0)
+
+
+def _computed_by(thread: int) -> float:
+    """Seconds of processor time; 0 where the system does not tell."""
+    try:
+        return time.clock_gettime(time.pthread_getcpuclockid(thread))
+    except (AttributeError, OSError):
+        return 0.0
 
 
 class CodeWatch:
