@@ -62,11 +62,20 @@ def test_nothing_is_lost_and_nothing_doubled(
 
 
 def until_gone(pids: Iterable[int]) -> None:
-    """They have ended by now; the system may still have to clear them away."""
+    """They have ended by now; the system may still have to clear them away, or never does."""
     deadline = time.monotonic() + 60
-    while left := [pid for pid in pids if psutil.pid_exists(pid)]:
+    while left := [told for pid in pids if (told := what_runs(pid))]:
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.05)
+
+
+def what_runs(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return "" if ended else f"{pid} {process.status()} {process.cmdline()}"
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @pytest.mark.slow
