@@ -99,8 +99,9 @@ def install(
             if SAGA_TRACES is `on`.
         watchdog: Seconds of standstill, though Postgres and Redis answer, after which a worker
             process ends itself, with code 70; 0: never.
-        code_limit: Seconds that a saga's code may run without awaiting. Then it is parked, with
-            its line, until somebody retries it, and its code is taken off its thread.
+        code_limit: Seconds that a saga's code may compute without awaiting; what only blocks has
+            three times as long. Then it is parked, with its line, until somebody retries it, and
+            its code is taken off its thread.
         cache: Bytes of sagas that each process keeps in memory, by estimate, so that their next
             decision needs no replay.
         private_errors: Whether the messages and tracebacks of what steps and sagas raise, which may

@@ -58,8 +58,8 @@ class GroupCommit:
     leader waits for those that were just served, as long as they come back one after the other, as
     short steps do. What `afterwards` does holds up the leader only.
 
-    A leader also prepares what it serves, since what is done for many in a row is done in little
-    more than half the time. Whom that takes too long is left behind with it: another thread leads.
+    A leader also prepares what it serves, since what is done for many in a row takes less time than
+    in turns with all else. Whom that takes too long is left behind with it: another thread leads.
     """
 
     def __init__(
